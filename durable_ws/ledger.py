@@ -1,0 +1,295 @@
+"""The confirm ledger: what has become of every message of one channel, over its reconnects.
+
+Pure: no I/O, no clock, no randomness. The caller tells what happened (``publish``, ``write``, ``ack``, ``nack``,
+``returned``, ``lost``, …, each with the time where it matters) and takes what was settled from :meth:`Ledger.settled`;
+every publish is settled exactly once.
+
+What it must cope with (https://www.rabbitmq.com/docs/confirms, and measured):
+
+* Confirms do not come in the order of their tags; a tag speaks for earlier ones only if ``multiple`` is set.
+* A return comes before its confirm and carries no tag, so it is found by its message id. Therefore two messages of
+  the same id are never unconfirmed on the channel at once: the second waits until the broker has answered the first.
+* Where the channel is lost, what was unconfirmed is written again under the same message id. What was unconfirmed
+  when the *broker* closed the channel for an error is written again one at a time, after its exchange was declared
+  anew; so the next such error names its message.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = ["Fate", "Ledger", "Settled"]
+
+
+class Fate(Enum):
+    """What is known of a message in the end."""
+
+    CONFIRMED = "confirmed"
+    RETURNED = "returned"
+    NACKED = "nacked"
+    REFUSED = "refused"
+    NOT_SENT = "not sent"
+    UNKNOWN = "unknown"
+
+
+class Settled(NamedTuple):
+    """The one event of each publish. ``reason`` is empty for CONFIRMED; ``attempts`` counts the writes.
+
+    NOT_SENT and REFUSED mean that the broker certainly does not have it: it was never written, or every attempt was
+    returned or refused. RETURNED tells of the last attempt, and its reason of a doubt about earlier ones.
+    """
+
+    key: int
+    fate: Fate
+    attempts: int
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    key: int
+    message_id: str
+    exchange: str
+    deadline: float
+    attempts: int = 0
+    doubts: int = 0  # attempts that the broker may have taken
+    return_text: str | None = None  # of the present attempt
+    alone: bool = False
+    settled: bool = False
+    behind: deque[_Entry] = field(default_factory=deque)  # same message id, waiting for the present attempt's answer
+
+
+class Ledger:
+    """The bookkeeping of one channel.
+
+    Args:
+        window: the most messages that are unconfirmed on the channel at once, at least 1.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._open = False
+        self._blocked: str | None = None
+        self._trouble = "no connection yet"
+        self._declared: set[str] = set()
+        self._undeclared: dict[str, deque[_Entry]] = {}  # by exchange, in order of arrival
+        self._ready: deque[_Entry] = deque()  # in order of arrival; what is settled is skipped
+        self._unconfirmed: dict[int, _Entry] = {}  # by delivery tag, rising; settled ones stay until answered
+        self._by_id: dict[str, _Entry] = {}  # the unconfirmed by message id
+        self._next_tag = 1
+        self._deadlines: list[tuple[float, int, _Entry]] = []  # a heap
+        self._unsettled = 0
+        self._events: list[Settled] = []
+        self._arrival = itertools.count()
+
+    # --- what the caller asks ---------------------------------------------------------------------
+
+    @property
+    def unsettled(self) -> int:
+        """How many publishes have no fate yet."""
+        return self._unsettled
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many writes the broker has not answered on the present channel; includes those past their deadline."""
+        return len(self._unconfirmed)
+
+    @property
+    def undeclared(self) -> list[str]:
+        """The exchanges that something waits for; answer with :meth:`declared` or :meth:`exchange_refused`."""
+        return [name for name, entries in self._undeclared.items() if any(not entry.settled for entry in entries)]
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`tick` will have something to do; None: never."""
+        while self._deadlines and self._deadlines[0][2].settled:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def settled(self) -> list[Settled]:
+        """What was settled since the last call, in that order. Call it after every input."""
+        events, self._events = self._events, []
+        return events
+
+    # --- inputs -----------------------------------------------------------------------------------
+
+    def publish(self, key: int, message_id: str, exchange: str, deadline: float) -> None:
+        """Take in a message. ``key`` is the caller's, unique; ``deadline`` is on the clock of :meth:`tick`."""
+        entry = _Entry(key, message_id, exchange, deadline)
+        self._unsettled += 1
+        heapq.heappush(self._deadlines, (deadline, next(self._arrival), entry))
+        self._queue(entry)
+
+    def opened(self) -> None:
+        """A channel in confirm mode is open; its first write has tag 1. Nothing is declared on it yet."""
+        self._open = True
+        self._next_tag = 1
+
+    def declared(self, exchange: str) -> None:
+        """The exchange is known to be there: what waits for it goes ahead, in order."""
+        self._declared.add(exchange)
+        self._ready.extend(self._undeclared.pop(exchange, ()))
+
+    def exchange_refused(self, exchange: str, reason: str) -> None:
+        """The broker refused to declare or find the exchange: nothing that waits for it can be published."""
+        for entry in self._undeclared.pop(exchange, ()):
+            self._settle(entry, Fate.UNKNOWN if entry.doubts else Fate.REFUSED, reason)
+
+    def write(self) -> int | None:
+        """The key of the message to write now, which counts as written from this call on; None: nothing may be."""
+        if not self._open or self._blocked is not None or len(self._unconfirmed) >= self._window:
+            return None
+        first = next(iter(self._unconfirmed.values()), None)
+        if first is not None and first.alone:
+            return None
+        while self._ready:
+            entry = self._ready[0]
+            if entry.alone and self._unconfirmed and not entry.settled:
+                return None
+            self._ready.popleft()
+            if entry.settled:
+                continue
+            holder = self._by_id.get(entry.message_id)
+            if holder is not None:
+                holder.behind.append(entry)
+                continue
+            entry.attempts += 1
+            entry.doubts += 1
+            entry.return_text = None
+            self._unconfirmed[self._next_tag] = entry
+            self._by_id[entry.message_id] = entry
+            self._next_tag += 1
+            return entry.key
+        return None
+
+    def returned(self, message_id: str | None, text: str) -> None:
+        """basic.return came for the message of that id; ``text`` is the broker's, such as ``NO_ROUTE``."""
+        entry = self._by_id.get(message_id) if message_id is not None else None
+        if entry is not None and entry.return_text is None:
+            entry.return_text = text
+            entry.doubts -= 1
+
+    def ack(self, tag: int, *, multiple: bool = False) -> None:
+        """basic.ack came; ``multiple`` speaks for every unconfirmed tag up to this one (tag 0: for all)."""
+        for entry in self._answered(tag, multiple=multiple):
+            if entry.return_text is None:
+                self._settle(entry, Fate.CONFIRMED, "")
+            else:
+                doubt = "; an earlier attempt, whose confirm never came, may have found one" if entry.doubts else ""
+                self._settle(entry, Fate.RETURNED, f"no queue is bound for it ({entry.return_text}){doubt}")
+
+    def nack(self, tag: int, *, multiple: bool = False) -> None:
+        """basic.nack came; ``multiple`` as with :meth:`ack`."""
+        for entry in self._answered(tag, multiple=multiple):
+            self._settle(entry, Fate.NACKED, "the broker could not take responsibility for it (basic.nack)")
+
+    def blocked(self, reason: str) -> None:
+        """connection.blocked came: the broker has an alarm, and nothing more is written until :meth:`unblocked`."""
+        self._blocked = reason
+
+    def unblocked(self) -> None:
+        """connection.unblocked came."""
+        self._blocked = None
+
+    def trouble(self, reason: str) -> None:
+        """Why there is no channel at present, for the errors at the deadline."""
+        self._trouble = reason
+
+    def lost(self, reason: str) -> None:
+        """The channel is gone: what is unconfirmed is written again on the next one, before all else."""
+        self._trouble = reason
+        self._open = False
+        self._blocked = None
+        again: deque[_Entry] = deque()
+        for entry in self._unconfirmed.values():
+            again.append(entry)
+            again.extend(entry.behind)
+            entry.behind.clear()
+        again.extend(self._ready)
+        self._ready.clear()
+        self._unconfirmed.clear()
+        self._by_id.clear()
+        self._declared.clear()
+        for entry in again:
+            if not entry.settled:
+                self._queue(entry)
+
+    def poisoned(self, reason: str) -> None:
+        """The broker closed the channel for an error of something that was written on it; ends in :meth:`lost`.
+
+        A message that was alone on the channel for this reason already is the culprit, and settled. The others are
+        written again, each alone.
+        """
+        suspects = list(self._unconfirmed.values())
+        if len(suspects) == 1 and suspects[0].return_text is None:
+            suspects[0].doubts -= 1  # certainly not taken: it is what the broker refused
+        for entry in suspects:
+            if entry.alone:
+                self._settle(entry, Fate.UNKNOWN if entry.doubts else Fate.REFUSED, reason)
+            entry.alone = True
+        self.lost(reason)
+
+    def refused(self, reason: str) -> None:
+        """The broker refuses the connection for good (login, vhost): nothing that waits can be published."""
+        self.lost(reason)
+        self._give_up(float("inf"), reason, unwritten=Fate.REFUSED)
+
+    def tick(self, now: float) -> None:
+        """The clock: whatever is at or past its deadline is settled with what is known of it."""
+        self._give_up(now, None, unwritten=Fate.NOT_SENT)
+
+    def close(self, reason: str) -> None:
+        """Give up on everything that is not settled yet."""
+        self._give_up(float("inf"), reason, unwritten=Fate.NOT_SENT)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _queue(self, entry: _Entry) -> None:
+        """Line the message up to be written; one whose exchange is not declared stays out of the others' way."""
+        if entry.exchange in self._declared:
+            self._ready.append(entry)
+        else:
+            self._undeclared.setdefault(entry.exchange, deque()).append(entry)
+
+    def _answered(self, tag: int, *, multiple: bool) -> list[_Entry]:
+        """Take what an answer speaks for off the channel, in the order of the tags."""
+        if multiple:
+            tags = list(itertools.takewhile(lambda known: known <= tag or tag == 0, self._unconfirmed))
+        else:
+            tags = [tag] if tag in self._unconfirmed else []
+        entries = [self._unconfirmed.pop(known) for known in tags]
+        for entry in entries:
+            del self._by_id[entry.message_id]
+        for entry in reversed(entries):
+            self._ready.extendleft(reversed(entry.behind))
+            entry.behind.clear()
+        return entries
+
+    def _give_up(self, until: float, reason: str | None, *, unwritten: Fate) -> None:
+        while self._deadlines and self._deadlines[0][0] <= until:
+            entry = heapq.heappop(self._deadlines)[2]
+            if not entry.settled:
+                fate = Fate.UNKNOWN if entry.doubts else unwritten
+                self._settle(entry, fate, reason or self._why_late(entry))
+
+    def _why_late(self, entry: _Entry) -> str:
+        """What stood in the way of a message at its deadline."""
+        if self._blocked is not None:
+            return f"the deadline passed while the broker blocks publishers ({self._blocked})"
+        if not self._open:
+            return f"the deadline passed without a connection ({self._trouble})"
+        if entry.attempts:
+            return "the deadline passed without a confirm"
+        if entry.exchange not in self._declared:
+            return f"the deadline passed before the broker answered the declaration of {entry.exchange!r}"
+        return f"the deadline passed while {len(self._unconfirmed)} earlier messages were unconfirmed"
+
+    def _settle(self, entry: _Entry, fate: Fate, reason: str) -> None:
+        if not entry.settled:
+            entry.settled = True
+            self._unsettled -= 1
+            self._events.append(Settled(entry.key, fate, entry.attempts, reason))

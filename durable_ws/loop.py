@@ -1,0 +1,42 @@
+"""The asyncio loop of the I/O thread."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+__all__ = ["Loop"]
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """Resolves host names in daemon threads.
+
+    The default executor's threads are joined when the interpreter exits, and a name server that does not answer would
+    hold it up.
+    """
+
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - asyncio's name
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        """As :meth:`asyncio.loop.getaddrinfo`."""
+        found: Future[list[Any]] = Future()
+        found.set_running_or_notify_cancel()
+
+        def resolve() -> None:
+            try:
+                found.set_result(socket.getaddrinfo(host, port, family, type, proto, flags))
+            except (OSError, UnicodeError) as exc:
+                found.set_exception(exc)
+
+        threading.Thread(target=resolve, name="durable_ws resolver", daemon=True).start()
+        return await asyncio.wrap_future(found, loop=self)

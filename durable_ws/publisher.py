@@ -1,0 +1,341 @@
+"""The publisher: what is published is confirmed by the broker, or an error says what is known of it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Hashable, Iterable, Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self
+
+from durable_ws.address import MOST_HEARTBEAT_S, parameters_from, url_from
+from durable_ws.batch import Batch
+from durable_ws.exceptions import BatchError, ConfigError, DurableWsError, InvalidState, closest
+from durable_ws.exchanges import Exchange, resolve
+from durable_ws.link import LinkSettings
+from durable_ws.message import MAX_SIZE_BYTES, build
+from durable_ws.pool import Pool
+from durable_ws.receipt import Receipt
+
+__all__ = ["Publisher"]
+
+
+class Publisher:
+    """Publishes persistent messages with the broker's confirm. One publisher serves any number of threads.
+
+    It connects when the first message is published, in a thread of its own, and reconnects by itself. After a fork
+    the child's publisher starts afresh with connections of its own, and the parent's goes on undisturbed.
+
+    Args:
+        url: ``amqp://user:password@host:5672/vhost``, ``amqps://…``; None: the environment's ``RABBITMQ_URL``.
+        exchanges: an :class:`Exchange` (or a mapping of its fields) for each name that ``to=`` takes; None:
+            ``pubsub`` (durable topic ``durable-websocket-pubsub``) and ``broadcast`` (durable fanout
+            ``durable-websocket-broadcast``). Each is declared when it is first published to.
+        max_connections: the most connections; None: the environment's ``MAX_THREADS``, else 5.
+        timeout: the deadline of each publish, in seconds from the call.
+        window: the most messages under way (pipelined) at once; more wait in the call.
+        require_route: whether publish raises where no queue is bound, unless it is told otherwise.
+        max_size: the largest body in bytes; the broker has a limit of its own (``max_message_size``).
+        heartbeat_s: AMQP heart-beat to propose, unless the URL has ``?heartbeat=``; 0 for none. pika looks for it
+            every ``heartbeat_s`` + 5 s, so a silent link is noticed between one and two such spans after its last
+            byte. 5–20 s is what RabbitMQ advises (https://www.rabbitmq.com/docs/heartbeats).
+        connect_timeout_s: for one attempt to connect.
+        reconnect_first_s, reconnect_most_s: the pause between attempts grows from the one to the other, with jitter.
+        close_timeout_s: how long :meth:`close` waits for what is under way; None: as long as ``timeout``.
+
+    Raises:
+        ConfigError: an argument or an environment variable can't be used, or there is no URL.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        exchanges: Mapping[str, Exchange | Mapping[str, Any]] | None = None,
+        *,
+        max_connections: int | None = None,
+        timeout: float = 30.0,
+        window: int = 1000,
+        require_route: bool = False,
+        max_size: int = MAX_SIZE_BYTES,
+        heartbeat_s: int = 5,
+        connect_timeout_s: float = 10.0,
+        reconnect_first_s: float = 0.1,
+        reconnect_most_s: float = 5.0,
+        close_timeout_s: float | None = None,
+    ) -> None:
+        self._pool: Pool | None = None
+        self._exchanges = resolve(exchanges)
+        self._timeout = _seconds("timeout", timeout)
+        self._window = _count("window", window)
+        self._max_connections = _max_connections(max_connections)
+        self._require_route = _flag("require_route", require_route)
+        self._max_size = _count("max_size", max_size)
+        self._close_timeout_s = (
+            self._timeout if close_timeout_s is None else _seconds("close_timeout_s", close_timeout_s)
+        )
+        address, field = url_from(url)
+        self._settings = LinkSettings(
+            parameters=parameters_from(
+                address,
+                field,
+                heartbeat_s=_count("heartbeat_s", heartbeat_s, least=0, most=MOST_HEARTBEAT_S),
+                connect_timeout_s=_seconds("connect_timeout_s", connect_timeout_s),
+            ),
+            exchanges={exchange.name: exchange for exchange in self._exchanges.values()},
+            window=self._window,
+            reconnect_first_s=_seconds("reconnect_first_s", reconnect_first_s),
+            reconnect_most_s=_seconds("reconnect_most_s", reconnect_most_s),
+        )
+        self._lock = threading.Lock()
+        self._closed = False
+        _publishers.add(self)
+
+    # --- publishing -------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        payload: object,
+        to: str = "pubsub",
+        routing_key: str = "",
+        *,
+        message_id: str | None = None,
+        require_route: bool | None = None,
+        timeout: float | None = None,
+        **properties: Any,
+    ) -> Receipt:
+        """Publish one message and return once the broker has confirmed it.
+
+        Where the connection is lost before the confirm, the message is published again under the same message id,
+        until the deadline; so it may come to the queues twice.
+
+        Args:
+            payload: bytes, str (sent as UTF-8) or anything JSON-able.
+            to: the exchange, by its name in ``exchanges``.
+            routing_key: at most 255 bytes.
+            message_id: None: a new random one.
+            require_route: raise where no queue is bound; None: as the publisher was told.
+            timeout: the deadline in seconds from now; None: as the publisher was told.
+            **properties: AMQP properties: ``headers``, ``priority``, ``expiration`` (ms), ``correlation_id``,
+                ``content_type``, ``delivery_mode`` (2, persistent, unless given), …
+
+        Raises:
+            ConfigError: an argument can't be used; nothing was sent.
+            NotSent: the deadline passed before it could be written, or (Refused) the broker refuses it.
+            Nacked: the broker said that it could not keep it.
+            Unroutable: no queue is bound, and a route was required.
+            OutcomeUnknown: it was written, and no confirm came by the deadline.
+            InvalidState: the publisher is closed.
+        """
+        return self.submit(
+            payload,
+            to,
+            routing_key,
+            message_id=message_id,
+            require_route=require_route,
+            timeout=timeout,
+            **properties,
+        ).result()
+
+    def submit(
+        self,
+        payload: object,
+        to: str = "pubsub",
+        routing_key: str = "",
+        *,
+        message_id: str | None = None,
+        require_route: bool | None = None,
+        timeout: float | None = None,
+        **properties: Any,
+    ) -> Future[Receipt]:
+        """Publish without waiting for the confirm; waits only while the window is full.
+
+        Takes what :meth:`publish` takes. What one thread has under way keeps its order unless something is published
+        again after a lost connection.
+
+        Returns:
+            A future that gives the receipt, or raises what publish would, by the deadline. Its callbacks run on the
+            publisher's I/O thread and must not block.
+
+        Raises:
+            ConfigError, InvalidState: as publish.
+        """
+        return self._submit(
+            threading.get_ident(),
+            payload,
+            to,
+            routing_key,
+            message_id=message_id,
+            require_route=require_route,
+            timeout=timeout,
+            **properties,
+        )
+
+    def batch(self) -> Batch:
+        """Publish many messages pipelined; see :class:`Batch`."""
+        return Batch(self._submit)
+
+    def publish_many(
+        self, payloads: Iterable[object], to: str = "pubsub", routing_key: str = "", **options: Any
+    ) -> list[Receipt]:
+        """Publish all payloads, pipelined, in order; ``options`` as for :meth:`publish`, for each of them.
+
+        Returns:
+            The receipts in the order of the payloads.
+
+        Raises:
+            BatchError: some failed (a payload that can't be published among them), or the iterable itself did (then
+                its error is the cause); holds the fate of each payload that was taken from it.
+            ConfigError, InvalidState: as publish, where no payload is at fault; nothing was sent.
+        """
+        batch = self.batch()
+        interrupted: Exception | None = None
+        try:
+            batch.publish_each(payloads, to, routing_key, **options)
+        except Exception as exc:  # noqa: BLE001 - whatever the iterable raises, the fates of what was sent are told
+            interrupted = exc
+        outcomes = batch.wait()
+        if isinstance(interrupted, DurableWsError) and not outcomes:
+            raise interrupted
+        receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+        if interrupted is not None or len(receipts) < len(outcomes):
+            raise BatchError(outcomes) from interrupted
+        return receipts
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Wait for what is under way, close the connections, end the thread. Idempotent."""
+        self._end(self._close_timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        pool: Pool | None = getattr(self, "_pool", None)
+        if pool is not None and not self._closed:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=1)
+            pool.stop_soon()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _submit(
+        self,
+        lane: Hashable,
+        payload: object,
+        to: str,
+        routing_key: str,
+        /,
+        *,
+        message_id: str | None = None,
+        require_route: bool | None = None,
+        timeout: float | None = None,
+        **properties: Any,
+    ) -> Future[Receipt]:
+        timeout_s = self._timeout if timeout is None else _seconds("timeout", timeout)
+        message = build(
+            payload,
+            exchange=self._exchange(to).name,
+            routing_key=routing_key,
+            message_id=message_id,
+            max_size_bytes=self._max_size,
+            properties=properties,
+        )
+        return self._running_pool().submit(
+            message,
+            timeout_s=timeout_s,
+            lane=lane,
+            require_route=self._require_route if require_route is None else _flag("require_route", require_route),
+        )
+
+    def _end(self, timeout_s: float) -> None:
+        with self._lock:
+            self._closed = True
+            pool = self._pool
+        if pool is not None:
+            pool.close(timeout_s)
+
+    def _exchange(self, to: str) -> Exchange:
+        try:
+            return self._exchanges[to]
+        except (KeyError, TypeError):
+            raise ConfigError(
+                "to", f"{to!r:.60} is no exchange of this publisher", closest(str(to), self._exchanges)
+            ) from None
+
+    def _running_pool(self) -> Pool:
+        with self._lock:
+            if self._closed:
+                raise InvalidState("the publisher is closed: make a new one")
+            if self._pool is None:
+                self._pool = Pool(self._settings, max_connections=self._max_connections, window=self._window)
+            return self._pool
+
+    def _forget_parent(self) -> None:
+        """In a child after a fork: the pool's thread is not here, and its sockets and locks are the parent's."""
+        if self._pool is not None:
+            # Kept for ever: finalising the parent's loop here would change the epoll instance that both share.
+            _inherited.append(self._pool)
+            self._pool = None
+        self._lock = threading.Lock()
+
+
+_publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
+_inherited: list[Pool] = []
+_AT_EXIT_S = 5.0  # an interpreter that ends must not hang on a broker that is away
+
+
+def _after_fork_in_child() -> None:
+    for publisher in list(_publishers):
+        publisher._forget_parent()
+
+
+def _at_exit() -> None:
+    """Give what is under way its chance, and end the threads in order, whoever forgot to close."""
+    for publisher in list(_publishers):
+        publisher._end(min(publisher._close_timeout_s, _AT_EXIT_S))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)
+
+
+def _seconds(field: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < threading.TIMEOUT_MAX:
+        raise ConfigError(field, f"{value!r:.60} is not a number of seconds above 0", "Give one, such as 30.")
+    return float(value)
+
+
+def _count(field: str, value: int, *, least: int = 1, most: int | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        span = f"at least {least}" if most is None else f"{least}–{most}"
+        raise ConfigError(field, f"{value!r:.60} is not a whole number of {span}", "Give one.")
+    return value
+
+
+def _flag(field: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(field, f"{value!r:.60} is not a bool", "Write True or False.")
+    return value
+
+
+def _max_connections(given: int | None) -> int:
+    if given is not None:
+        return _count("max_connections", given)
+    text = os.environ.get("MAX_THREADS", "").strip()
+    if not text:
+        return 5
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise ConfigError(
+            "MAX_THREADS", f"{text!r:.60} is not a whole number of at least 1", "Set it to one, or unset it."
+        )
+    return int(text)

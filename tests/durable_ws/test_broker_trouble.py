@@ -1,0 +1,129 @@
+"""A broker that blocks publishers by an alarm, or is restarted; on a node of this file's own."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conformance.world.broker.base import Broker
+from conformance.world.broker.choose import choose_broker
+from durable_ws import BatchError, Exchange, NotSent, OutcomeUnknown, PublishError, Receipt
+
+if TYPE_CHECKING:
+    from tests.durable_ws.conftest import MakePublisher, Queues
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Broker]:
+    """A RabbitMQ of this file's tests alone."""
+    node = choose_broker("auto")
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def memory_alarm(node: Broker) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """The broker is low on memory, as it thinks, in the ``with``."""
+
+    @contextlib.contextmanager
+    def memory_alarm() -> Iterator[None]:
+        node.ctl("set_vm_memory_high_watermark", "0.000001")
+        try:
+            yield
+        finally:
+            node.ctl("set_vm_memory_high_watermark", "0.9")
+
+    return memory_alarm
+
+
+def test_blocked_by_an_alarm(
+    node: Broker,
+    make_publisher: MakePublisher,
+    make_queues: Callable[[str], Queues],
+    exchange: Exchange,
+    memory_alarm: Callable[[], contextlib.AbstractContextManager[None]],
+) -> None:
+    """An error at the deadline, never a hang, that tells of the alarm; once it is over, publishing goes on."""
+    url = node.addresses.amqp
+    queues = make_queues(url)
+    queue = queues.make(exchange)
+    publisher, newcomer, closing = (make_publisher(url) for _ in range(3))
+    blocked = r"the deadline passed while the broker blocks publishers \(low on memory\)"
+    publisher.publish("before")
+    closing.publish("before")
+    with memory_alarm():
+        # The broker tells who publishes, and only then: the first message is on its way by then.
+        with pytest.raises(OutcomeUnknown, match=blocked) as caught:
+            publisher.publish("written", timeout=0.3)
+        assert caught.value.attempts == 1
+        before = time.monotonic()
+        with pytest.raises(NotSent, match=blocked) as unsent:
+            publisher.publish("never", timeout=0.3)
+        assert 0.3 <= time.monotonic() - before < 1.5
+        assert unsent.value.attempts == 0
+        with pytest.raises(BatchError) as batch:
+            publisher.publish_many(["never"] * 3, timeout=0.3)
+        assert [type(outcome) for outcome in batch.value.outcomes] == [NotSent] * 3
+        with pytest.raises(PublishError, match=blocked):
+            newcomer.publish("newcomer", timeout=0.5)
+        patient = publisher.submit("patient", timeout=60.0)
+        given_up = closing.submit("given up")
+        before = time.monotonic()
+        closing._close_timeout_s = 0.3
+        closing.close()
+        assert time.monotonic() - before < 4.0
+        with pytest.raises(OutcomeUnknown, match="the publisher was closed"):
+            given_up.result(0)
+        assert not patient.done()
+    assert patient.result() == Receipt(patient.result().message_id, True, 1, patient.result().latency_s)  # noqa: FBT003, RUF100
+    assert publisher.publish("after").attempts == 1
+    assert newcomer.publish("after").attempts == 1
+    bodies = [got.body for got in queues.take(queue)]
+    assert b"never" not in bodies, "not sent means not sent"
+    assert bodies.count(b"written") == 1, "unknown means that it may come"
+    assert bodies.count(b"patient") == 1
+    assert bodies.count(b"after") == 2
+
+
+def test_a_restart(
+    node: Broker, make_publisher: MakePublisher, make_queues: Callable[[str], Queues], exchange: Exchange
+) -> None:
+    """Exchange and messages outlive the broker; what is published meanwhile waits for it, and none is lost."""
+    url = node.addresses.amqp
+    before = make_queues(url)
+    queue = before.make(exchange)
+    before.leave()
+    publisher = make_publisher(url, timeout=60.0)
+    publisher.publish("persistent", message_id="before")
+    publisher.publish("transient", message_id="transient", delivery_mode=1)
+    stop, receipts = threading.Event(), []
+
+    def publish() -> None:
+        number = 0
+        while not stop.wait(0.01):  # for the pace
+            receipts.append(publisher.publish({"n": number}, message_id=f"m{number}"))
+            number += 1
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    node.restart()
+    present = make_publisher(url, {"pubsub": Exchange(exchange.name, passive=True)})
+    present.publish("after", message_id="after")
+    stop.set()
+    thread.join()
+    assert all(receipt.routed for receipt in receipts)
+    assert max(receipt.latency_s for receipt in receipts) > 0.5, "it was down for a while"
+    again = make_queues(url)
+    arrived = {got.properties.message_id for got in again.take(queue)}
+    assert arrived - {"transient"} == {"before", "after", *(receipt.message_id for receipt in receipts)}
+    assert "transient" not in arrived
+    with again.channel as channel:
+        channel.queue_delete(queue)

@@ -1,0 +1,524 @@
+"""The confirm ledger: single rules by example, and all of them against a model of the broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from durable_ws.ledger import Fate, Ledger, Settled
+
+FAR = 1000.0
+
+
+def ready(window: int = 10) -> Ledger:
+    """A ledger with an open channel on which the exchange ``x`` is declared."""
+    ledger = Ledger(window)
+    ledger.opened()
+    ledger.declared("x")
+    return ledger
+
+
+def reopen(ledger: Ledger) -> None:
+    """A new channel with ``x`` declared."""
+    ledger.opened()
+    ledger.declared("x")
+
+
+def write_all(ledger: Ledger) -> list[int]:
+    """Write all that may be written now; the keys."""
+    written = []
+    while (key := ledger.write()) is not None:
+        written.append(key)
+    return written
+
+
+def fates(ledger: Ledger) -> dict[int, Fate]:
+    """What was settled since the last call."""
+    return {event.key: event.fate for event in ledger.settled()}
+
+
+def publish(ledger: Ledger, *keys: int, exchange: str = "x", deadline: float = FAR) -> None:
+    """Publish one message for each key, with message ids of their own."""
+    for key in keys:
+        ledger.publish(key, f"m{key}", exchange, deadline)
+
+
+def test_acks_out_of_order_settle_their_own_tag() -> None:
+    """A tag is no high-water mark unless ``multiple`` is set."""
+    ledger = ready()
+    publish(ledger, 0, 1, 2)
+    assert write_all(ledger) == [0, 1, 2]
+    ledger.ack(3)
+    assert fates(ledger) == {2: Fate.CONFIRMED}
+    ledger.ack(1)
+    assert fates(ledger) == {0: Fate.CONFIRMED}
+    ledger.nack(2)
+    assert fates(ledger) == {1: Fate.NACKED}
+
+
+@pytest.mark.parametrize(("tag", "settled"), [(2, {0, 1}), (0, {0, 1, 2}), (3, {0, 1, 2})])
+def test_multiple_speaks_for_all_up_to_its_tag(tag: int, settled: set[int]) -> None:
+    """``multiple`` covers earlier tags, and tag 0 covers everything."""
+    ledger = ready()
+    publish(ledger, 0, 1, 2)
+    write_all(ledger)
+    ledger.ack(tag, multiple=True)
+    assert set(fates(ledger)) == settled
+
+
+def test_answers_to_nothing_are_ignored() -> None:
+    """A second ack, an unknown tag, and a return of an unknown or missing id change nothing."""
+    ledger = ready()
+    publish(ledger, 0)
+    write_all(ledger)
+    ledger.ack(1)
+    assert fates(ledger) == {0: Fate.CONFIRMED}
+    ledger.ack(1)
+    ledger.nack(99, multiple=False)
+    ledger.returned("m0", "NO_ROUTE")
+    ledger.returned(None, "NO_ROUTE")
+    assert fates(ledger) == {}
+    assert ledger.unsettled == 0
+
+
+def test_a_return_belongs_to_the_message_of_its_id() -> None:
+    """The confirm after the return settles it as returned; the neighbours are confirmed."""
+    ledger = ready()
+    publish(ledger, 0, 1, 2)
+    write_all(ledger)
+    ledger.returned("m1", "NO_ROUTE")
+    ledger.ack(3, multiple=True)
+    assert ledger.settled() == [
+        Settled(0, Fate.CONFIRMED, 1, ""),
+        Settled(1, Fate.RETURNED, 1, "no queue is bound for it (NO_ROUTE)"),
+        Settled(2, Fate.CONFIRMED, 1, ""),
+    ]
+
+
+def test_one_id_is_never_unconfirmed_twice() -> None:
+    """The second message of an id waits for the first one's answer, and takes its turn before later ones."""
+    ledger = ready(window=2)
+    ledger.publish(0, "same", "x", FAR)
+    ledger.publish(1, "same", "x", FAR)
+    ledger.publish(2, "other", "x", FAR)
+    ledger.publish(3, "third", "x", FAR)
+    assert write_all(ledger) == [0, 2]
+    ledger.returned("same", "NO_ROUTE")
+    ledger.ack(1)
+    assert fates(ledger) == {0: Fate.RETURNED}
+    assert write_all(ledger) == [1]
+    ledger.ack(3)
+    assert fates(ledger) == {1: Fate.CONFIRMED}
+
+
+def test_an_id_stays_taken_after_its_deadline() -> None:
+    """A late return would be taken for the next message's, so that one waits until the broker has answered."""
+    ledger = ready()
+    ledger.publish(0, "same", "x", 1.0)
+    write_all(ledger)
+    ledger.tick(1.0)
+    assert fates(ledger) == {0: Fate.UNKNOWN}
+    ledger.publish(1, "same", "x", FAR)
+    assert write_all(ledger) == []
+    ledger.returned("same", "NO_ROUTE")
+    ledger.ack(1)
+    assert fates(ledger) == {}
+    assert write_all(ledger) == [1]
+    ledger.ack(2)
+    assert fates(ledger) == {1: Fate.CONFIRMED}
+
+
+def test_lost_messages_are_written_again_in_order_before_all_else() -> None:
+    """After a reconnect the unconfirmed come first, then what waited behind their ids, then the rest."""
+    ledger = ready(window=3)
+    ledger.publish(0, "a", "x", FAR)
+    ledger.publish(1, "b", "x", FAR)
+    ledger.publish(2, "a", "x", FAR)
+    ledger.publish(3, "c", "x", FAR)
+    ledger.publish(4, "d", "x", FAR)
+    assert write_all(ledger) == [0, 1, 3]
+    ledger.ack(2)
+    ledger.lost("cut")
+    assert fates(ledger) == {1: Fate.CONFIRMED}
+    reopen(ledger)
+    assert write_all(ledger) == [0, 3, 4]
+    ledger.ack(3, multiple=True)
+    assert write_all(ledger) == [2]
+    ledger.ack(4)
+    assert [(e.key, e.attempts) for e in ledger.settled()] == [(0, 2), (3, 2), (4, 1), (2, 1)]
+
+
+def test_at_the_deadline_what_was_written_is_unknown_and_the_rest_not_sent() -> None:
+    """The line is drawn at the first write."""
+    ledger = ready(window=1)
+    publish(ledger, 0, 1, deadline=5.0)
+    publish(ledger, 2, deadline=6.0)
+    write_all(ledger)
+    assert ledger.next_deadline() == 5.0
+    ledger.tick(4.9)
+    assert fates(ledger) == {}
+    ledger.tick(5.0)
+    assert fates(ledger) == {0: Fate.UNKNOWN, 1: Fate.NOT_SENT}
+    assert ledger.next_deadline() == 6.0
+
+
+def test_a_returned_message_is_known_not_to_be_there() -> None:
+    """Returned, then cut off before the confirm, then the deadline: the broker does not have it."""
+    ledger = ready()
+    publish(ledger, 0, deadline=5.0)
+    write_all(ledger)
+    ledger.returned("m0", "NO_ROUTE")
+    ledger.lost("cut")
+    ledger.tick(5.0)
+    assert fates(ledger) == {0: Fate.NOT_SENT}
+
+
+def test_a_returned_republish_tells_the_doubt_about_the_first_attempt() -> None:
+    """The first attempt's fate is not known; the reason says so."""
+    ledger = ready()
+    publish(ledger, 0)
+    write_all(ledger)
+    ledger.lost("cut")
+    reopen(ledger)
+    write_all(ledger)
+    ledger.returned("m0", "NO_ROUTE")
+    ledger.ack(1)
+    (event,) = ledger.settled()
+    assert event.fate is Fate.RETURNED
+    assert "an earlier attempt" in event.reason
+
+
+def test_nothing_is_written_while_blocked() -> None:
+    """At the deadline the reason names the alarm."""
+    ledger = ready()
+    ledger.blocked("low on memory")
+    publish(ledger, 0, deadline=5.0)
+    publish(ledger, 1)
+    assert write_all(ledger) == []
+    ledger.tick(5.0)
+    (event,) = ledger.settled()
+    assert event.fate is Fate.NOT_SENT
+    assert "low on memory" in event.reason
+    ledger.unblocked()
+    assert write_all(ledger) == [1]
+
+
+def test_an_undeclared_exchange_does_not_hold_up_others() -> None:
+    """What waits for one exchange is out of the way of what goes to another, and its refusal hits only it."""
+    ledger = ready()
+    publish(ledger, 0, 1, exchange="gone")
+    publish(ledger, 2)
+    assert write_all(ledger) == [2]
+    assert ledger.undeclared == ["gone"]
+    ledger.exchange_refused("gone", "404")
+    assert fates(ledger) == {0: Fate.REFUSED, 1: Fate.REFUSED}
+    assert ledger.undeclared == []
+
+
+def test_a_poisonous_message_is_found_and_the_others_survive() -> None:
+    """The broker closes the channel for one of three: each is written again alone, and only that one is refused."""
+    ledger = ready()
+    publish(ledger, 0, 1, 2)
+    write_all(ledger)
+    ledger.poisoned("406")
+    assert fates(ledger) == {}
+    reopen(ledger)
+    publish(ledger, 3)
+    assert write_all(ledger) == [0]
+    ledger.ack(1)
+    assert write_all(ledger) == [1]
+    ledger.poisoned("406")
+    assert fates(ledger) == {0: Fate.CONFIRMED, 1: Fate.UNKNOWN}  # its first attempt was one of three
+    reopen(ledger)
+    assert write_all(ledger) == [2]
+    ledger.ack(1)
+    assert write_all(ledger) == [3]
+
+
+def test_a_message_alone_gets_a_second_chance_and_is_then_refused() -> None:
+    """The exchange may only have to be declared again; both attempts are known not to have been taken."""
+    ledger = ready()
+    publish(ledger, 0)
+    write_all(ledger)
+    ledger.poisoned("404")
+    assert fates(ledger) == {}
+    assert ledger.undeclared == ["x"]
+    reopen(ledger)
+    assert write_all(ledger) == [0]
+    ledger.poisoned("404")
+    assert ledger.settled() == [Settled(0, Fate.REFUSED, 2, "404")]
+
+
+def test_a_refused_connection_settles_everything() -> None:
+    """Wrong password: what was never written is refused, what was written before is unknown."""
+    ledger = ready()
+    publish(ledger, 0)
+    write_all(ledger)
+    ledger.lost("cut")
+    publish(ledger, 1, 2)
+    publish(ledger, 3, exchange="other")
+    ledger.refused("403")
+    assert fates(ledger) == {0: Fate.UNKNOWN, 1: Fate.REFUSED, 2: Fate.REFUSED, 3: Fate.REFUSED}
+    assert ledger.unsettled == 0
+
+
+@dataclass
+class Attempt:
+    """One write as the model broker sees it."""
+
+    key: int
+    message_id: str
+    routed: bool
+    nacked: bool
+    return_sent: bool = False
+    answered: bool = False
+
+
+class AgainstABroker(RuleBasedStateMachine):
+    """A broker that takes, returns, nacks and confirms in any order that AMQP allows, and is lost at any time.
+
+    It knows the truth; the ledger must never claim anything else.
+    """
+
+    keys = Bundle("keys")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.next_key = 0
+        self.events: dict[int, Settled] = {}
+        self.published: dict[int, tuple[str, str, float]] = {}
+        self.attempts: dict[int, list[Attempt]] = {}
+        self.channel: list[Attempt] | None = None  # in the order of their tags
+        self.declared: set[str] = set()
+        self.blocked = False
+        self.suspects: set[int] = set()
+
+    @initialize(window=st.integers(1, 5))
+    def begin(self, window: int) -> None:
+        """The window is drawn once."""
+        self.window = window
+        self.ledger = Ledger(window)
+
+    def drain(self) -> None:
+        """Take what was settled; never twice the same."""
+        for event in self.ledger.settled():
+            assert event.key not in self.events, "settled twice"
+            self.events[event.key] = event
+            self.check_truth(event)
+
+    def check_truth(self, event: Settled) -> None:
+        """The fate that the ledger claims, against what the broker did."""
+        attempts = self.attempts[event.key]
+        assert event.attempts == len(attempts)
+        last = attempts[-1] if attempts else None
+        taken = [attempt for attempt in attempts if attempt.routed and not attempt.nacked]
+        match event.fate:
+            case Fate.CONFIRMED:
+                assert last is not None
+                assert last in taken
+            case Fate.RETURNED:
+                assert last is not None
+                assert not last.routed
+                assert last.return_sent
+                assert ("an earlier attempt" in event.reason) or not taken
+            case Fate.NACKED:
+                assert last is not None
+                assert last.nacked
+            case Fate.NOT_SENT | Fate.REFUSED:
+                assert not taken
+                assert all(attempt.return_sent or not attempt.routed for attempt in attempts)
+            case Fate.UNKNOWN:
+                assert attempts
+
+    @rule(
+        message_ids=st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=4),
+        exchange=st.sampled_from(["x", "x", "x", "y"]),
+        after=st.floats(1, 100),
+    )
+    def publish(self, message_ids: list[str], exchange: str, after: float) -> None:
+        """Few message ids, so that they meet on the channel."""
+        for message_id in message_ids:
+            key, self.next_key = self.next_key, self.next_key + 1
+            self.published[key] = (message_id, exchange, self.now + after)
+            self.attempts[key] = []
+            self.ledger.publish(key, message_id, exchange, self.now + after)
+        self.drain()
+
+    @precondition(lambda self: self.channel is not None)
+    @rule(fates=st.lists(st.sampled_from(["routed", "routed", "unroutable", "nacked"]), min_size=1, max_size=5))
+    def write(self, fates: list[str]) -> None:
+        """As many writes as the ledger allows; the broker decides each one's fate at once."""
+        for fate in fates:
+            key = self.ledger.write()
+            if key is None:
+                return
+            assert self.channel is not None
+            assert not self.blocked
+            assert key not in self.events
+            message_id, exchange, _ = self.published[key]
+            assert exchange in self.declared
+            others = [other for _, other in self.waiting()]
+            assert all(other.message_id != message_id for other in others)
+            assert not others or not self.suspects & {key, *(other.key for other in others)}, "a suspect is not alone"
+            attempt = Attempt(key, message_id, routed=fate != "unroutable", nacked=fate == "nacked")
+            self.channel.append(attempt)
+            self.attempts[key].append(attempt)
+
+    @precondition(lambda self: self.channel is None)
+    @rule()
+    def open(self) -> None:
+        """A new channel; its tags begin at 1."""
+        self.channel, self.declared, self.blocked = [], {"x"}, False
+        self.ledger.opened()
+        self.ledger.declared("x")
+
+    @precondition(lambda self: self.channel is not None and self.ledger.undeclared)
+    @rule(refuse=st.integers(0, 5))
+    def declare(self, refuse: int) -> None:
+        """The broker answers the declaration that is waited for."""
+        exchange = self.ledger.undeclared[0]
+        if refuse == 0:
+            self.ledger.exchange_refused(exchange, "404")
+        else:
+            self.declared.add(exchange)
+            self.ledger.declared(exchange)
+        self.drain()
+
+    def waiting(self) -> list[tuple[int, Attempt]]:
+        """Tag and attempt of what is not answered yet."""
+        return [(tag, a) for tag, a in enumerate(self.channel or [], 1) if not a.answered]
+
+    @precondition(lambda self: self.waiting())
+    @rule(data=st.data())
+    def send_return(self, data: st.DataObject) -> None:
+        """A return may come long before its confirm."""
+        unroutable = [a for _, a in self.waiting() if not a.routed and not a.return_sent]
+        if unroutable:
+            attempt = data.draw(st.sampled_from(unroutable))
+            attempt.return_sent = True
+            self.ledger.returned(attempt.message_id, "NO_ROUTE")
+            self.drain()
+
+    @precondition(lambda self: self.waiting())
+    @rule(data=st.data(), multiple=st.booleans(), zero=st.booleans())
+    def answer(self, data: st.DataObject, multiple: bool, zero: bool) -> None:
+        """Confirm one, or all up to one where they have the same kind of answer; returns go first."""
+        waiting = self.waiting()
+        tag, chosen = data.draw(st.sampled_from(waiting))
+        covered = [a for t, a in waiting if t <= tag] if multiple else [chosen]
+        if any(a.nacked != chosen.nacked for a in covered):
+            covered, multiple = [chosen], False
+        for attempt in covered:
+            if not attempt.routed and not attempt.return_sent:
+                attempt.return_sent = True
+                self.ledger.returned(attempt.message_id, "NO_ROUTE")
+            attempt.answered = True
+        if multiple and zero and len(covered) == len(waiting):
+            tag = 0
+        (self.ledger.nack if chosen.nacked else self.ledger.ack)(tag, multiple=multiple)
+        self.drain()
+
+    @precondition(lambda self: self.channel is not None)
+    @rule()
+    def lose(self) -> None:
+        """The connection is cut; the broker keeps what it took."""
+        self.channel = None
+        self.ledger.lost("cut")
+        self.drain()
+
+    @precondition(lambda self: self.waiting())
+    @rule(data=st.data())
+    def poison(self, data: st.DataObject) -> None:
+        """The broker closes the channel for one of the unanswered; that one and what follows it is not taken."""
+        waiting = [a for _, a in self.waiting()]
+        suspects = [a for a in waiting if not a.return_sent]
+        if not suspects:
+            return
+        culprit = data.draw(st.sampled_from(suspects))
+        for attempt in waiting[waiting.index(culprit) :]:
+            attempt.routed = attempt.nacked = False
+        self.suspects |= {attempt.key for attempt in waiting}
+        self.channel = None
+        self.ledger.poisoned("406")
+        self.drain()
+
+    @precondition(lambda self: self.channel is None)
+    @rule(rarely=st.integers(0, 3))
+    def refuse(self, rarely: int) -> None:
+        """The next connection is refused for good."""
+        if rarely == 0:
+            self.ledger.refused("403")
+            self.drain()
+
+    @precondition(lambda self: self.channel is not None)
+    @rule()
+    def block(self) -> None:
+        """An alarm is raised, or cleared."""
+        self.blocked = not self.blocked
+        if self.blocked:
+            self.ledger.blocked("low on memory")
+        else:
+            self.ledger.unblocked()
+        self.drain()
+
+    @rule(step=st.floats(0.1, 5))
+    def tick(self, step: float) -> None:
+        """Time goes by; what is due is settled."""
+        self.now += step
+        self.ledger.tick(self.now)
+        self.drain()
+        overdue = [key for key, (_, _, deadline) in self.published.items() if deadline <= self.now]
+        assert all(key in self.events for key in overdue)
+
+    @invariant()
+    def window_is_kept(self) -> None:
+        """The counts agree with the broker's, within the window."""
+        if hasattr(self, "ledger"):
+            assert self.ledger.unconfirmed == len(self.waiting()) <= self.window
+            assert self.ledger.unsettled == len(self.published) - len(self.events)
+
+    def teardown(self) -> None:
+        """In the end each publish has exactly one fate; with a broker that answers, it comes without the deadline."""
+        if not hasattr(self, "ledger"):
+            return
+        if self.channel is None:
+            self.open()
+        if self.blocked:
+            self.block()
+        for _ in range(4 * len(self.published) + 4):
+            for exchange in self.ledger.undeclared:
+                self.declared.add(exchange)
+                self.ledger.declared(exchange)
+            while len(self.waiting()) < self.window:
+                before = len(self.waiting())
+                self.write(["routed"])
+                if len(self.waiting()) == before:
+                    break
+            for tag, attempt in self.waiting():
+                if not attempt.routed and not attempt.return_sent:
+                    attempt.return_sent = True
+                    self.ledger.returned(attempt.message_id, "NO_ROUTE")
+                attempt.answered = True
+                (self.ledger.nack if attempt.nacked else self.ledger.ack)(tag)
+            self.drain()
+        assert set(self.events) == set(self.published)
+        assert self.ledger.unsettled == self.ledger.unconfirmed == 0
+        self.ledger.close("closed")
+        assert self.ledger.settled() == []
+
+
+TestAgainstABroker: Any = AgainstABroker.TestCase
+TestAgainstABroker.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
