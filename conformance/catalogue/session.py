@@ -1,0 +1,433 @@
+"""One run over the catalogue: a future for each check of one setup."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import traceback
+from collections.abc import Callable, Container, Iterable
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from conformance.catalogue.accepted import with_acceptance
+from conformance.catalogue.case import Case
+from conformance.catalogue.generated import Budget, Rounds, Search, search, steered, with_bursts
+from conformance.catalogue.result import CheckResult, CheckVerdict, with_violations
+from conformance.catalogue.soak import Cause, SoakProgress, soak
+from conformance.catalogue.stage import Lane, Place, Stage
+from conformance.contract.model import Contract
+from conformance.engine.play import Played, play
+from conformance.engine.world import Pace, World
+from conformance.errors import ConformanceError
+from conformance.scenario.bursts import bursts
+from conformance.scenario.codec import dump_scenario
+from conformance.scenario.coverage import Coverage, Universe
+from conformance.scenario.situations import situations
+from conformance.scenario.steered import Steering
+from conformance.scenario.steps import Scenario
+from conformance.scenario.strategies import scenarios
+from conformance.scenario.trouble import labels
+from conformance.world.broker.base import Capability
+from conformance.world.publisher.base import MakePublisher
+from conformance.world.tab.base import TabBehaviour
+
+__all__ = ["GENERATED", "Check", "Generated", "Session", "Setup"]
+
+
+_MOST_KEPT = 3
+"""Plays of one cause whose history stays, beside the smallest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """A generated check."""
+
+    id: str
+    rule: str
+    expectation: str
+    broker_faults: bool
+    share: float
+    """Of the run's budget for generating."""
+    source: str = "https://hypothesis.readthedocs.io/en/latest/"
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What the broker must be able to do."""
+        return frozenset({"restart", "kill"}) if self.broker_faults else frozenset()
+
+    @property
+    def place(self) -> Place:
+        """Where it is made."""
+        return "alone" if self.broker_faults else "shared"
+
+
+GENERATED = (
+    Generated(
+        id="generated/links",
+        rule="Whatever happens to the tabs' and the publisher's links, nothing that was confirmed is lost.",
+        expectation="No drawn scenario is violated.",
+        broker_faults=False,
+        share=1.0,
+    ),
+    Generated(
+        id="generated/broker",
+        rule="Whatever happens to links and the broker's node, nothing that was confirmed is lost.",
+        expectation="No drawn scenario is violated.",
+        broker_faults=True,
+        share=1.0,
+    ),
+)
+"""The generated checks, drawn from the run's seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a run is over.
+
+    Attributes:
+        report: folder for histories and scenarios of checks that are not certified; None: they are not kept.
+        soak_s: how long generated checks go on, violated or not; None: each search ends with its budget or the first
+            violation.
+        keep_all: whether those of certified checks that play one scenario are kept there as well.
+    """
+
+    contract: Contract
+    make_publisher: MakePublisher
+    publisher_name: str = "durable_ws"
+    client: str = "websocket-client"
+    behaviour: TabBehaviour = field(default_factory=TabBehaviour)
+    pace: Pace = field(default_factory=Pace)
+    seed: int = 0
+    budget: Budget = field(default_factory=Budget)
+    report: Path | None = None
+    soak_s: float | None = None
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    """Decides which accepted deviations have expired."""
+    keep_all: bool = False
+
+
+Check = Case | Generated
+
+
+class Session:
+    """Makes the checks of one setup on a stage.
+
+    Args:
+        setup: what the run is over.
+        checks: in the order of their results.
+        stage: brokers and threads; may be shared with other sessions.
+        tell: takes a line now and then on how far a soak is.
+    """
+
+    def __init__(
+        self, setup: Setup, checks: Iterable[Check], stage: Stage, *, tell: Callable[[str], object] = lambda _: None
+    ) -> None:
+        self.setup = setup
+        self.checks: dict[str, Check] = {check.id: check for check in checks}
+        self._stage = stage
+        self._tell = tell
+        self._progress: SoakProgress | None = None
+        self._plays = itertools.count(1)
+        self._futures: dict[str, Future[CheckResult]] = {}
+        self.coverage: Coverage | None = None
+        """How far the generated checks went, all together; None: none of them is made, or none has begun."""
+
+    def begin(self) -> None:
+        """Start the broker and hand every check to its lane.
+
+        Raises:
+            BrokerUnavailable: no broker could be started or reached.
+        """
+        can = self._stage.shared.broker().capabilities
+        drawn = [check for check in self.checks.values() if isinstance(check, Generated) and check.needs <= can]
+        if drawn:
+            self.coverage = Coverage(
+                Universe.of(self.setup.contract, broker_faults=_broker_faults(self.setup, drawn, can))
+            )
+            if self.setup.soak_s is not None:
+                self._progress = SoakProgress(self.setup.soak_s, self.coverage, self._tell)
+        for check in self.checks.values():
+            if isinstance(check, Case):
+                check = check.as_made(can, self.setup.contract)
+            if missing := check.needs - can:
+                words = ", ".join(sorted(missing))
+                self._futures[check.id] = _done(_not_checked(check, f"this broker can't be asked to: {words}"))
+            else:
+                lane = self._stage.lanes[check.place]
+                self._futures[check.id] = lane.submit(self._check, check, lane)
+
+    def result(self, check_id: str) -> CheckResult:
+        """The check's result; waits for it."""
+        return self._futures[check_id].result()
+
+    def done(self, check_id: str, *, within_s: float) -> bool:
+        """Whether the check is over; waits so long for it."""
+        return bool(wait([self._futures[check_id]], within_s).done)
+
+    def results_so_far(self) -> list[CheckResult]:
+        """What has been checked; what has not is there as not checked."""
+        return [
+            self._futures[check.id].result()
+            if check.id in self._futures and self._futures[check.id].done() and not self._futures[check.id].cancelled()
+            else _not_checked(check, "the run ended before it")
+            for check in self.checks.values()
+        ]
+
+    # --- one check -------------------------------------------------------------------------------
+
+    def _check(self, check: Case | Generated, lane: Lane) -> CheckResult:
+        try:
+            broker = lane.broker()
+            world = World(
+                broker=broker,
+                contract=self.setup.contract,
+                make_publisher=self.setup.make_publisher,
+                publisher_name=self.setup.publisher_name,
+                client=self.setup.client,
+                behaviour=self.setup.behaviour,
+                pace=self.setup.pace,
+            )
+            made = self._named(check, world) if isinstance(check, Case) else self._generated(check, world)
+            return with_acceptance(made, self.setup.contract, self.setup.today)
+        except ConformanceError as exc:
+            return _unseen(check, f"The suite could not make this check: {exc}")
+        except Exception as exc:  # noqa: BLE001 - a check that crashes shows nothing, and the others go on
+            crash = "".join(traceback.format_exception(exc))
+            return _unseen(check, f"The suite crashed in this check: {exc!r}. This is a bug of its own.", crash=crash)
+
+    def _named(self, check: Case, world: World) -> CheckResult:
+        scenario = Scenario(seed=self.setup.seed, steps=tuple(check.plan(self.setup.contract)))
+        played = self._play(check, scenario, world)
+        if check.shows is not None:
+            shown = check.shows(played.events, self.setup.contract)
+            if check.by == "trial":  # what the trial showed need not be said again of the settings
+                tried = {(entry.kind, entry.cause) for entry in played.verdict.tally}
+                shown = [violation for violation in shown if (violation.kind, violation.cause) not in tried]
+            played = replace(played, verdict=with_violations(played.verdict, shown))
+        return self._keep(check, scenario, played, {} if check.by is None else {"by": check.by})
+
+    def _play(self, check: Case | Generated, scenario: Scenario, world: World) -> Played:
+        """Play one scenario; its history grows on disk meanwhile, so that a crash of the suite leaves it there."""
+        path = None
+        if self.setup.report is not None:
+            folder = self._folder(check)
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"play-{next(self._plays)}.jsonl"
+        return play(scenario, world, self._stage.network, case=check.id, path=path, stop=self._stage.stopping.is_set)
+
+    def _folder(self, check: Case | Generated) -> Path:
+        return (self.setup.report or Path()) / "evidence" / check.id.replace("/", "-")
+
+    def _generated(self, check: Generated, world: World) -> CheckResult:
+        setup, coverage = self.setup, self.coverage
+        assert coverage is not None  # made before any check was begun
+        drawn: dict[str, Any] = {
+            "broker_faults": check.broker_faults,
+            "broker_can": world.broker.capabilities,
+            "seed": setup.seed,
+        }
+        rounds = steered(scenarios(setup.contract, **drawn), Steering(setup.contract, coverage, **drawn))
+        if self._progress is not None:
+            return self._soaked(check, world, rounds, coverage, self._progress)
+        found = search(
+            rounds,
+            lambda scenario: self._play(check, scenario, world),
+            run_seed=setup.seed,
+            budget=replace(setup.budget, generate_s=setup.budget.generate_s * check.share),
+            stop=self._stage.stopping.is_set,
+            on_play=lambda played: coverage.add(situations(played.events)),
+        )
+        if found.broke is not None and found.found is None:
+            raise found.broke
+        evidence = _evidence(found)
+        if found.found is not None:
+            scenario, played = found.found
+            evidence |= {
+                "steps_at_first": found.first_steps,
+                "replays": found.replayed,
+                "replays_violated": found.failed_again,
+            }
+            return self._keep(check, scenario, played, evidence)
+        if setup.report is not None:
+            self._tidy(self._folder(check))
+        return _without_failure(check, found, evidence, cut_short=self._stage.stopping.is_set())
+
+    def _soaked(
+        self, check: Generated, world: World, rounds: Rounds, coverage: Coverage, progress: SoakProgress
+    ) -> CheckResult:
+        setup = self.setup
+        if not check.broker_faults and "cut" in setup.contract.promise.survives:
+            rounds = with_bursts(rounds, bursts(setup.contract, seed=setup.seed))
+
+        def play_one(scenario: Scenario) -> Played:
+            played = self._play(check, scenario, world)
+            if played.verdict.verdict != "violated" and played.path is not None:
+                played.path.unlink()  # a soak may play for hours: only what shows a violation stays
+            return played
+
+        def note(played: Played) -> None:
+            coverage.add(situations(played.events))
+            progress.played(played)
+
+        done = soak(
+            rounds,
+            play_one,
+            run_seed=setup.seed,
+            budget=replace(setup.budget, generate_s=setup.soak_s or 0.0),
+            stop=self._stage.stopping.is_set,
+            on_play=note,
+            keep=lambda cause, scenario, played: self._keep_seen(check, cause, scenario, played),
+        )
+        self._tidy(self._folder(check))
+        evidence = _evidence(done.total)
+        if done.verdict is None:
+            return _without_failure(check, done.total, evidence, cut_short=self._stage.stopping.is_set())
+        first = next(iter(done.causes.values()))
+        scenario_path, history = first.files or (None, None)
+        causes = [
+            cause.to_dict() | dict(zip(("scenario", "history"), map(str, cause.files or ()), strict=False))
+            for cause in done.causes.values()
+        ]
+        evidence |= {
+            "violated": done.total.played["violated"],
+            "steps_at_first": first.first_steps,
+            "replays": first.replayed,
+            "replays_violated": first.failed_again,
+            "causes": causes,
+        }
+        return CheckResult(
+            id=check.id,
+            verdict="violated",
+            summary=done.verdict.summary,
+            rule=check.rule,
+            source=check.source,
+            expectation=check.expectation,
+            detail=done.verdict,
+            evidence=evidence,
+            scenario=first.scenario,
+            scenario_path=scenario_path,
+            history=history,
+            seconds=done.total.spent_s,
+        )
+
+    def _keep_seen(
+        self, check: Generated, cause: Cause, scenario: Scenario, played: Played
+    ) -> tuple[Path, Path] | None:
+        """Keep a violating play at once: the first few of a cause as they came, and the smallest."""
+        if played.path is None or not played.path.exists():
+            return None
+        folder = self._folder(check) / re.sub("[^a-z0-9-]", "-", cause.name)
+        if cause.scenario is not scenario or cause.replayed == 0:  # not the smallest
+            if cause.seen > _MOST_KEPT:
+                played.path.unlink()
+                return None
+            folder /= f"seen-{cause.seen}"
+        folder.mkdir(parents=True, exist_ok=True)
+        scenario_path, history = folder / "scenario.json", folder / "history.jsonl"
+        played.path.replace(history)
+        scenario_path.write_text(dump_scenario(scenario, self.setup.contract), encoding="utf-8")
+        return scenario_path, history
+
+    def _keep(
+        self, check: Case | Generated, scenario: Scenario, played: Played, evidence: dict[str, object]
+    ) -> CheckResult:
+        """The result; what shows why it is not certified stays on disk, the other plays' histories go."""
+        history = scenario_path = None
+        if self.setup.report is not None:
+            folder = self._folder(check)
+            if (self.setup.keep_all or played.verdict.verdict != "certified") and played.path is not None:
+                history, scenario_path = folder / "history.jsonl", folder / "scenario.json"
+                played.path.replace(history)
+                scenario_path.write_text(dump_scenario(scenario, self.setup.contract), encoding="utf-8")
+            self._tidy(folder)
+        return CheckResult(
+            id=check.id,
+            verdict=played.verdict.verdict,
+            summary=played.verdict.summary,
+            rule=check.rule,
+            source=check.source,
+            expectation=check.expectation,
+            detail=played.verdict,
+            evidence=evidence,
+            scenario=scenario,
+            scenario_path=scenario_path,
+            history=history,
+            seconds=played.seconds,
+        )
+
+    def _tidy(self, folder: Path) -> None:
+        for path in folder.glob("play-*.jsonl"):
+            path.unlink()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _broker_faults(setup: Setup, drawn: Iterable[Generated], can: Container[str]) -> list[str]:
+    """What the generated checks of a run draw of the broker's faults."""
+    return [
+        label for check in drawn for label in labels(setup.contract, broker_faults=check.broker_faults, broker_can=can)
+    ]
+
+
+def _evidence(found: Search) -> dict[str, object]:
+    return {
+        "scenarios": found.played.total(),
+        "confirmed": found.confirmed,
+        "inconclusive": found.played["inconclusive"],
+        "inconclusive_reasons": [reason for reason, _ in found.inconclusive.most_common(3)],
+        "median_s": sorted(found.seconds)[len(found.seconds) // 2] if found.seconds else None,
+    }
+
+
+def _done(result: CheckResult) -> Future[CheckResult]:
+    future: Future[CheckResult] = Future()
+    future.set_result(result)
+    return future
+
+
+def _not_checked(check: Check, why: str) -> CheckResult:
+    return CheckResult(
+        id=check.id,
+        verdict="not_checked",
+        summary=f"Not checked: {why}.",
+        rule=check.rule,
+        source=check.source,
+        expectation=check.expectation,
+    )
+
+
+def _unseen(check: Check, why: str, **evidence: object) -> CheckResult:
+    return CheckResult(
+        id=check.id,
+        verdict="inconclusive",
+        summary=why,
+        rule=check.rule,
+        source=check.source,
+        expectation=check.expectation,
+        evidence=evidence,
+    )
+
+
+def _without_failure(check: Generated, found: Search, evidence: dict[str, object], *, cut_short: bool) -> CheckResult:
+    certified = found.played["certified"]
+    verdict: CheckVerdict
+    if certified == 0:
+        reasons = "; ".join(reason for reason, _ in found.inconclusive.most_common(3)) or "none was played in time"
+        verdict, summary = "inconclusive", f"No drawn scenario showed anything: {reasons}."
+    elif cut_short:
+        verdict, summary = "inconclusive", f"The run was cut short after {certified} drawn scenarios, which held."
+    else:
+        verdict, summary = "certified", f"{certified} drawn scenarios held."
+    return CheckResult(
+        id=check.id,
+        verdict=verdict,
+        summary=summary,
+        rule=check.rule,
+        source=check.source,
+        expectation=check.expectation,
+        evidence=evidence,
+        seconds=found.spent_s,
+    )

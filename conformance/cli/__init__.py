@@ -1,0 +1,1 @@
+"""The command line: a thin layer; the only place that ends the process."""

@@ -1,0 +1,1 @@
+"""The contract: what is promised, how tabs subscribe, and on which broker."""

@@ -1,0 +1,1 @@
+"""The engine: plays a scenario in a world and records the history."""

@@ -1,0 +1,1 @@
+"""Recipes by brokers: which way of subscribing loses messages on which RabbitMQ."""

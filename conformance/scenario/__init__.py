@@ -1,0 +1,1 @@
+"""Scenarios: steps as data, their text and JSON, and the strategies that draw them."""

@@ -1,0 +1,1 @@
+"""The fault proxy that stands in front of every connection."""

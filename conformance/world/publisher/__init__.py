@@ -1,0 +1,1 @@
+"""Publishers under test behind one protocol."""
