@@ -1,0 +1,36 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from conformance.world.broker.base import Broker
+from conformance.world.broker.choose import choose_broker
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A short random word that keeps one test's names at the broker apart from another's."""
+    return "n" + secrets.token_hex(3)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A real RabbitMQ that all tests share: none of them may take it down.
+
+    ``DURABLE_WS_TEST_BROKER`` names one that runs already: ``AMQP_URL|WEB_STOMP_URL|MANAGEMENT_URL``;
+    ``DURABLE_WS_TEST_IMAGE`` an image to run in a container.
+    """
+    given = os.environ.get("DURABLE_WS_TEST_BROKER")
+    if given:
+        amqp, web_stomp, management = given.split("|")
+        broker = choose_broker(amqp, web_stomp=web_stomp, management=management)
+    else:
+        broker = choose_broker("auto", image=os.environ.get("DURABLE_WS_TEST_IMAGE"))
+    broker.start()
+    yield broker
+    broker.stop()
