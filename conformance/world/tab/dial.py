@@ -17,6 +17,7 @@ import websocket
 
 from conformance.errors import UsageError
 from conformance.world.tab.link import LinkLost
+from conformance.world.tab.tls import SharedTlsSocket
 
 __all__ = ["Dial", "close_reason", "reason_of", "ws_address"]
 
@@ -92,6 +93,7 @@ class Dial:
             on_waiting("WebSocket handshake")
             if self._secure:
                 context = ssl.create_default_context()
+                context.sslsocket_class = SharedTlsSocket
                 encrypted = context.wrap_socket(connection, server_hostname=self.host, do_handshake_on_connect=False)
                 connection = self._keep(encrypted)
                 encrypted.do_handshake()
