@@ -30,7 +30,7 @@ _MOST_LINE_BYTES = 1024 * 1024
 _MOST_TOLD = 200  # characters of a line that is no answer
 _CLOSE_S = 5.0
 _EXITED_S = 1.0
-"""How long after the end of its output a program has to end, to be told with its status."""
+"""How long after the end of its input or output a program has to end, to be told with its status."""
 
 _Answer = Future[tuple[str, str]]
 
@@ -153,13 +153,19 @@ class CommandPublisher:
     def _write(self) -> None:
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101 - it was asked for
+        patience_s = _EXITED_S
         while (request := self._requests.get()) is not None:
             line, answer = request
             try:
                 stdin.write(line)
                 stdin.flush()
             except OSError as exc:
-                self._fail(answer, f"the program {self._command[0]!r} reads no more ({exc.strerror})")
+                # It may be on its way out: its status tells more than the pipe does.
+                why = f"the program {self._command[0]!r} reads no more ({exc.strerror})"
+                if self._exited.wait(patience_s):
+                    why = f"{self._why_over()} before it answered{self._besides}"
+                patience_s = 0.0
+                self._fail(answer, why)
         with contextlib.suppress(OSError):
             stdin.close()
 
