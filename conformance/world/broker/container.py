@@ -368,7 +368,7 @@ def sweep_containers(client: Any) -> None:
     """Remove containers of earlier runs whose watcher was killed before it could."""
     from docker.errors import DockerException
 
-    for container in client.containers.list(all=True, filters={"label": _LABEL}):
+    for container in client.containers.list(all=True, filters={"label": _LABEL}, ignore_removed=True):
         lock = Path(container.labels[_LABEL])
         try:
             with lock.open("r+") as handle:

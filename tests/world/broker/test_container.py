@@ -56,6 +56,13 @@ def client() -> Iterator[docker.DockerClient]:
         yield client
 
 
+def _declare(url: str, queue: str) -> None:
+    """A durable queue."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    connection.channel().queue_declare(queue, durable=True)
+    connection.close()
+
+
 def _publish(url: str, queue: str, body: bytes) -> None:
     """One persistent message in a durable queue, confirmed."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
@@ -94,6 +101,11 @@ def test_its_ports_are_on_loopback_alone(container: ContainerBroker, client: doc
 def test_it_goes_down_and_comes_back(container: ContainerBroker, how: str, namespace: str) -> None:
     """The same addresses, and what is durable and persistent is still there."""
     before = container.addresses
+    if how == "kill":
+        # What is declared last before a SIGKILL may be gone on 3.10.8 (README, the table of what survives): what is
+        # tested here is the queue's content.
+        _declare(before.amqp, namespace)
+        container.restart()
     _publish(before.amqp, namespace, b"kept")
     getattr(container, how)()
     with pytest.raises(BrokerUnavailable):
@@ -219,7 +231,7 @@ def test_an_image_without_rabbitmq_is_told(client: docker.DockerClient) -> None:
     try:
         with pytest.raises(BrokerUnavailable, match="I am no broker"):
             broker.start()
-        assert not client.containers.list(all=True, filters={"name": broker._name})  # type: ignore[attr-defined]
+        assert not client.containers.list(all=True, filters={"name": broker._name}, ignore_removed=True)  # type: ignore[attr-defined]
     finally:
         client.images.remove("durable-ws-test-empty:none")
 
@@ -270,10 +282,13 @@ def test_nothing_is_left_however_the_suite_ends(
 ) -> None:
     """Ctrl-C, SIGTERM without a handler, SIGKILL: the container goes, and so do its watcher and lock."""
     with _suite() as (process, name, _):
-        assert client.containers.list(filters={"name": name})
+        assert client.containers.list(filters={"name": name}, ignore_removed=True)
         process.send_signal(number)
         process.wait()
-        wait(lambda: not client.containers.list(all=True, filters={"name": name}), "the container goes")
+        wait(
+            lambda: not client.containers.list(all=True, filters={"name": name}, ignore_removed=True),
+            "the container goes",
+        )
         lock = cache_folder() / "containers" / f"{name}.lock"
         wait(lambda: not lock.exists(), "the watcher goes")
 
@@ -284,7 +299,7 @@ def test_suite_and_watcher_are_killed(client: docker.DockerClient) -> None:
         os.kill(watcher, signal.SIGKILL)
         process.kill()
         process.wait()
-        assert client.containers.list(filters={"name": name})
+        assert client.containers.list(filters={"name": name}, ignore_removed=True)
     with _suite() as (_, another, _):
-        assert not client.containers.list(all=True, filters={"name": name})
-        assert client.containers.list(filters={"name": another})
+        assert not client.containers.list(all=True, filters={"name": name}, ignore_removed=True)
+        assert client.containers.list(filters={"name": another}, ignore_removed=True)
