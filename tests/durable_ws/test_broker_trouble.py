@@ -67,7 +67,7 @@ def test_blocked_by_an_alarm(
         before = time.monotonic()
         with pytest.raises(NotSent, match=blocked) as unsent:
             publisher.publish("never", timeout=0.3)
-        assert 0.3 <= time.monotonic() - before < 1.5
+        assert 0.3 <= time.monotonic() - before < 10.0
         assert unsent.value.attempts == 0
         with pytest.raises(BatchError) as batch:
             publisher.publish_many(["never"] * 3, timeout=0.3)
@@ -79,7 +79,7 @@ def test_blocked_by_an_alarm(
         before = time.monotonic()
         closing._close_timeout_s = 0.3
         closing.close()
-        assert time.monotonic() - before < 4.0
+        assert time.monotonic() - before < 20.0
         with pytest.raises(OutcomeUnknown, match="the publisher was closed"):
             given_up.result(0)
         assert not patient.done()

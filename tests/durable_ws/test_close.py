@@ -278,7 +278,7 @@ def test_a_resolver_that_hangs_does_not_hold_up(
     assert asked.is_set()
     before = time.monotonic()
     publisher.close()
-    assert time.monotonic() - before < 3.0
+    assert time.monotonic() - before < 15.0
     answer.set()
     for thread in threading.enumerate():
         if thread.name == "durable_ws resolver":

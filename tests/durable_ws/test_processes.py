@@ -178,7 +178,7 @@ publisher.submit("a")
         RABBITMQ_URL="amqp://127.0.0.1:1",
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert time.monotonic() - before < 5.0
+    assert time.monotonic() - before < 30.0
 
 
 def test_ctrl_c_ends_a_program(run_script: RunScript, queues: Queues, queue: str) -> None:

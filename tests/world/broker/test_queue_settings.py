@@ -172,10 +172,10 @@ def test_the_lowest_of_the_three_really_holds(
     operator: int,
 ) -> None:
     """The rule that causes are diagnosed by, on a real broker."""
-    unit = 1 if key == "max-length" else 400  # milliseconds: 1.2 s is the lowest
-    policies("policies", {key: policy * unit})
-    policies("operator-policies", {key: operator * unit})
-    channel.queue_declare(namespace, durable=True, arguments={f"x-{key}": argument * unit})
+    value = {3: 3, 5: 5, 9: 9} if key == "max-length" else {3: 1_200, 5: 60_000, 9: 90_000}  # milliseconds
+    policies("policies", {key: value[policy]})
+    policies("operator-policies", {key: value[operator]})
+    channel.queue_declare(namespace, durable=True, arguments={f"x-{key}": value[argument]})
     if key == "max-length":
         channel.confirm_delivery()
         for _ in range(20):
@@ -186,9 +186,8 @@ def test_the_lowest_of_the_three_really_holds(
         return
     began = time.monotonic()
     while not _gone(broker, namespace):  # by management: asking over AMQP would renew its lease
-        assert time.monotonic() - began < 5, "it never expired"
+        assert time.monotonic() - began < 30, "not the lowest holds"
         channel.connection.process_data_events(0.01)
-    assert time.monotonic() - began < 2.0  # the next lowest
 
 
 def _gone(broker: Broker, queue: str) -> bool:
