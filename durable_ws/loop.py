@@ -38,5 +38,8 @@ class Loop(asyncio.SelectorEventLoop):
             except (OSError, UnicodeError) as exc:
                 found.set_exception(exc)
 
-        threading.Thread(target=resolve, name="durable_ws resolver", daemon=True).start()
+        try:
+            threading.Thread(target=resolve, name="durable_ws resolver", daemon=True).start()
+        except RuntimeError:
+            resolve()  # an interpreter that ends starts no thread (3.12), and what is under way still has to go out
         return await asyncio.wrap_future(found, loop=self)

@@ -289,6 +289,21 @@ def test_a_resolver_that_hangs_does_not_hold_up(
     assert [record.getMessage() for record in told if record.levelno >= logging.WARNING] == []
 
 
+def test_an_interpreter_that_starts_no_more_threads(
+    make_publisher: MakePublisher, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python 3.12 does once it ends: who connects only then finds the broker all the same."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "durable_ws resolver":
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert make_publisher(url).publish("a", timeout=20.0).attempts == 1
+
+
 def test_an_io_thread_that_breaks(publisher: Publisher, link: Link, make_publisher: MakePublisher) -> None:
     """Nobody waits for ever, whatever goes wrong inside: a callback that fails begins the connections anew."""
     broken = make_publisher(link.url)
