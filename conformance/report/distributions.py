@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +12,10 @@ from markupsafe import Markup
 
 from conformance.catalogue.result import CheckResult
 from conformance.contract.duration import parse_duration
+from conformance.errors import UsageError
 from conformance.report.latency import Pool, Recoveries, latencies, recoveries
 from conformance.report.view import span
+from conformance.world.broker.cache import cache_folder
 
 __all__ = ["Plot", "distributions"]
 
@@ -40,6 +44,7 @@ def distributions(results: Sequence[CheckResult], promise: Mapping[str, Any]) ->
     drawn_rows = [row for row in rows if row.caught_up_s]
     if not pools and not drawn_rows:
         return []
+    _keep_to_the_cache()
     from conformance.report import plots  # it imports Matplotlib, which takes most of a second
 
     found = []
@@ -108,3 +113,9 @@ def _rank(ordered: Sequence[float], percent: int) -> float:
 
 def _ms(value: float) -> str:
     return f"{value:.2f} ms" if value < 10 else span(value / 1000)
+
+
+def _keep_to_the_cache() -> None:
+    """Matplotlib's list of fonts goes to the suite's own folder, unless ``MPLCONFIGDIR`` names another."""
+    with contextlib.suppress(UsageError):  # without a cache folder Matplotlib finds itself another place
+        os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))

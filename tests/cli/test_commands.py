@@ -345,3 +345,18 @@ def test_broker(start: Start, own_cache: dict[str, str], run: Run, tmp_path: Pat
     assert command.end(signal.SIGTERM) == 0
     assert command.err[-1] == "Ending the broker.\n"
     assert list((tmp_path / "cache/nodes").iterdir()) == []
+
+
+@pytest.mark.broker
+def test_the_cache_folder_is_all_that_is_written_to(
+    start: Start, environment: dict[str, str], shared: list[str], tmp_path: Path
+) -> None:
+    """The home folder stays as it is, also where the report's plots are drawn."""
+    home, cache = tmp_path / "home", tmp_path / "cache"
+    home.mkdir()
+    for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        environment.pop(name, None)
+    command = start("certify", "--only", "delivery/steady", *shared, HOME=str(home), DURABLE_WS_CACHE=str(cache))
+    assert command.end() == 0, command.err
+    assert "<svg" in (tmp_path / "durable-ws-report/report.html").read_text(encoding="utf-8")
+    assert list(home.iterdir()) == []
