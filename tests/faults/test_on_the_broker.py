@@ -36,7 +36,7 @@ from tests.world.tab.conftest import MemoryRecorder, settings_for
 
 pytestmark = pytest.mark.broker
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 
 
 class Bench:
@@ -308,6 +308,7 @@ def test_a_ghost_keeps_what_it_was_sent(broker: Broker, bench: Bench) -> None:
     assert active.counts == {"silenced": 1}
     bench.publish(b"one", b"two")  # the broker takes turns: one of them is the ghost's
     bench.recorder.wait(TabAcked)
+    wait_until(lambda: broker.queue_facts(bench.name).unacked == 1, "the broker has the ack, the ghost its message")
     tab.close()
     bench.tab_link.close()
     wait_until(lambda: bench.ready() == 1, "the ghost's message is back in the queue")

@@ -42,7 +42,7 @@ __all__ = [
     "web_socket",
 ]
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 """For what must happen."""
 ANY_TIME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For property tests: a busy machine fails none."""

@@ -19,7 +19,7 @@ from conformance.errors import UsageError
 from conformance.world.publisher.command import CommandPublisher
 from durable_ws import Nacked, NotSent, OutcomeUnknown, PublishError, Unroutable
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 URL = "amqp://guest:guest@127.0.0.1:1/%2F"
 
 HEAD = """

@@ -23,7 +23,7 @@ from conformance.world.tab.clients import TAB_CLIENTS
 from conformance.world.tab.played import PlayedTab
 
 E = TypeVar("E", bound=Event)
-PATIENCE_S = 10.0  # for what must happen
+PATIENCE_S = 30.0  # for what must happen
 
 
 class MemoryRecorder:

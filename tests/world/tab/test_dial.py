@@ -11,7 +11,7 @@ import pytest
 from conformance.world.tab.dial import Dial
 from conformance.world.tab.link import LinkLost
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 @pytest.fixture
