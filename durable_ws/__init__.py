@@ -6,10 +6,17 @@
 
     with Publisher("amqp://guest:guest@localhost:5672/%2F") as publisher:
         receipt = publisher.publish({"price": 42}, routing_key="ticks")
+
+and the same for asyncio::
+
+    async with AsyncPublisher("amqp://guest:guest@localhost:5672/%2F") as publisher:
+        receipt = await publisher.publish({"price": 42}, routing_key="ticks")
 """
 
 from __future__ import annotations
 
+from durable_ws.async_batch import AsyncBatch
+from durable_ws.async_publisher import AsyncPublisher
 from durable_ws.batch import Batch
 from durable_ws.exceptions import (
     BatchError,
@@ -28,6 +35,8 @@ from durable_ws.publisher import Publisher
 from durable_ws.receipt import Receipt
 
 __all__ = [
+    "AsyncBatch",
+    "AsyncPublisher",
     "Batch",
     "BatchError",
     "ConfigError",

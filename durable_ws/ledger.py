@@ -19,11 +19,14 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Fate", "Ledger", "Settled"]
+__all__ = ["Entry", "Fate", "Ledger", "Settled"]
+
+_K = TypeVar("_K")
+
+_STALE = 64  # so many settled messages may stand in the queues, or as many as there are others
 
 
 class Fate(Enum):
@@ -37,34 +40,40 @@ class Fate(Enum):
     UNKNOWN = "unknown"
 
 
-class Settled(NamedTuple):
+class Settled(NamedTuple, Generic[_K]):
     """The one event of each publish. ``reason`` is empty for CONFIRMED; ``attempts`` counts the writes.
 
     NOT_SENT and REFUSED mean that the broker certainly does not have it: it was never written, or every attempt was
     returned or refused. RETURNED tells of the last attempt, and its reason of a doubt about earlier ones.
     """
 
-    key: int
+    key: _K
     fate: Fate
     attempts: int
     reason: str
 
 
-@dataclass(slots=True, eq=False)
-class _Entry:
-    key: int
-    message_id: str
-    exchange: str
-    deadline: float
-    attempts: int = 0
-    doubts: int = 0  # attempts that the broker may have taken
-    return_text: str | None = None  # of the present attempt
-    alone: bool = False
-    settled: bool = False
-    behind: deque[_Entry] = field(default_factory=deque)  # same message id, waiting for the present attempt's answer
+class Entry(Generic[_K]):
+    """A message in the ledger; only good for :meth:`Ledger.cancel`."""
+
+    __slots__ = (
+        "alone", "attempts", "behind", "deadline", "doubts", "exchange", "key", "message_id", "return_text", "settled",
+    )  # fmt: skip
+
+    def __init__(self, key: _K, message_id: str, exchange: str, deadline: float) -> None:
+        self.key: _K | None = key  # None once settled, so that nothing of the caller's is held
+        self.message_id = message_id
+        self.exchange = exchange
+        self.deadline = deadline
+        self.attempts = 0
+        self.doubts = 0  # attempts that the broker may have taken
+        self.return_text: str | None = None  # of the present attempt
+        self.alone = False
+        self.settled = False
+        self.behind: deque[Entry[_K]] | None = None  # same message id, waiting for the present attempt's answer
 
 
-class Ledger:
+class Ledger(Generic[_K]):
     """The bookkeeping of one channel.
 
     Args:
@@ -77,14 +86,17 @@ class Ledger:
         self._blocked: str | None = None
         self._trouble = "no connection yet"
         self._declared: set[str] = set()
-        self._undeclared: dict[str, deque[_Entry]] = {}  # by exchange, in order of arrival
-        self._ready: deque[_Entry] = deque()  # in order of arrival; what is settled is skipped
-        self._unconfirmed: dict[int, _Entry] = {}  # by delivery tag, rising; settled ones stay until answered
-        self._by_id: dict[str, _Entry] = {}  # the unconfirmed by message id
+        self._undeclared: dict[str, deque[Entry[_K]]] = {}  # by exchange, in order of arrival
+        self._ready: deque[Entry[_K]] = deque()  # in order of arrival; what is settled is skipped
+        self._stale = 0  # settled ones in the two above and behind others, at most
+        self._unconfirmed: dict[int, Entry[_K]] = {}  # by delivery tag, rising; settled ones stay until answered
+        self._alone = False  # what is unconfirmed is one message that must be alone
+        self._by_id: dict[str, Entry[_K]] = {}  # the unconfirmed by message id
         self._next_tag = 1
-        self._deadlines: list[tuple[float, int, _Entry]] = []  # a heap
+        self._deadlines: deque[Entry[_K]] = deque()  # as long as they come in order, which is nearly always
+        self._odd_deadlines: list[tuple[float, int, Entry[_K]]] = []  # the others, a heap
         self._unsettled = 0
-        self._events: list[Settled] = []
+        self._events: list[Settled[_K]] = []
         self._arrival = itertools.count()
 
     # --- what the caller asks ---------------------------------------------------------------------
@@ -102,27 +114,48 @@ class Ledger:
     @property
     def undeclared(self) -> list[str]:
         """The exchanges that something waits for; answer with :meth:`declared` or :meth:`exchange_refused`."""
+        if not self._undeclared:
+            return []
         return [name for name, entries in self._undeclared.items() if any(not entry.settled for entry in entries)]
 
     def next_deadline(self) -> float | None:
         """When :meth:`tick` will have something to do; None: never."""
-        while self._deadlines and self._deadlines[0][2].settled:
-            heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        in_order, odd = self._deadlines, self._odd_deadlines
+        while in_order and in_order[0].settled:
+            in_order.popleft()
+        while odd and odd[0][2].settled:
+            heapq.heappop(odd)
+        if not odd:
+            return in_order[0].deadline if in_order else None
+        return min(in_order[0].deadline, odd[0][0]) if in_order else odd[0][0]
 
-    def settled(self) -> list[Settled]:
+    def settled(self) -> list[Settled[_K]]:
         """What was settled since the last call, in that order. Call it after every input."""
-        events, self._events = self._events, []
+        events = self._events
+        if events:
+            self._events = []
         return events
 
     # --- inputs -----------------------------------------------------------------------------------
 
-    def publish(self, key: int, message_id: str, exchange: str, deadline: float) -> None:
-        """Take in a message. ``key`` is the caller's, unique; ``deadline`` is on the clock of :meth:`tick`."""
-        entry = _Entry(key, message_id, exchange, deadline)
+    def publish(self, key: _K, message_id: str, exchange: str, deadline: float) -> Entry[_K]:
+        """Take in a message. ``key`` is the caller's, unique; ``deadline`` is on the clock of :meth:`tick`.
+
+        Returns:
+            What :meth:`cancel` takes.
+        """
+        entry = Entry(key, message_id, exchange, deadline)
         self._unsettled += 1
-        heapq.heappush(self._deadlines, (deadline, next(self._arrival), entry))
+        if self._deadlines and deadline < self._deadlines[-1].deadline:
+            heapq.heappush(self._odd_deadlines, (deadline, next(self._arrival), entry))
+        else:
+            self._deadlines.append(entry)
         self._queue(entry)
+        return entry
+
+    def cancel(self, entry: Entry[_K], reason: str) -> None:
+        """The caller wants no more of it: it is settled now, as unknown if it was written, and else never written."""
+        self._settle(entry, Fate.UNKNOWN if entry.doubts else Fate.NOT_SENT, reason)
 
     def opened(self) -> None:
         """A channel in confirm mode is open; its first write has tag 1. Nothing is declared on it yet."""
@@ -139,32 +172,44 @@ class Ledger:
         for entry in self._undeclared.pop(exchange, ()):
             self._settle(entry, Fate.UNKNOWN if entry.doubts else Fate.REFUSED, reason)
 
-    def write(self) -> int | None:
+    def write(self) -> _K | None:
         """The key of the message to write now, which counts as written from this call on; None: nothing may be."""
-        if not self._open or self._blocked is not None or len(self._unconfirmed) >= self._window:
+        ready, unconfirmed = self._ready, self._unconfirmed
+        if not ready or not self._open or self._blocked is not None or self._alone or len(unconfirmed) >= self._window:
             return None
-        first = next(iter(self._unconfirmed.values()), None)
-        if first is not None and first.alone:
-            return None
-        while self._ready:
-            entry = self._ready[0]
-            if entry.alone and self._unconfirmed and not entry.settled:
+        while ready:
+            entry = ready[0]
+            if entry.alone and unconfirmed and not entry.settled:
                 return None
-            self._ready.popleft()
+            ready.popleft()
             if entry.settled:
                 continue
             holder = self._by_id.get(entry.message_id)
             if holder is not None:
+                if holder.behind is None:
+                    holder.behind = deque()
                 holder.behind.append(entry)
                 continue
             entry.attempts += 1
             entry.doubts += 1
             entry.return_text = None
-            self._unconfirmed[self._next_tag] = entry
+            unconfirmed[self._next_tag] = entry
             self._by_id[entry.message_id] = entry
             self._next_tag += 1
+            self._alone = entry.alone
             return entry.key
         return None
+
+    def unwritten(self, reason: str) -> None:
+        """What the last :meth:`write` told to write can't be said on this connection: it is refused, and not written.
+
+        Call it right after that write.
+        """
+        self._next_tag -= 1
+        (entry,) = self._answered(self._next_tag, multiple=False)
+        entry.attempts -= 1
+        entry.doubts -= 1
+        self._settle(entry, Fate.UNKNOWN if entry.doubts else Fate.REFUSED, reason)
 
     def returned(self, message_id: str | None, text: str) -> None:
         """basic.return came for the message of that id; ``text`` is the broker's, such as ``NO_ROUTE``."""
@@ -204,14 +249,15 @@ class Ledger:
         self._trouble = reason
         self._open = False
         self._blocked = None
-        again: deque[_Entry] = deque()
+        again: deque[Entry[_K]] = deque()
         for entry in self._unconfirmed.values():
             again.append(entry)
-            again.extend(entry.behind)
-            entry.behind.clear()
+            again.extend(entry.behind or ())
+            entry.behind = None
         again.extend(self._ready)
         self._ready.clear()
         self._unconfirmed.clear()
+        self._alone = False
         self._by_id.clear()
         self._declared.clear()
         for entry in again:
@@ -248,35 +294,43 @@ class Ledger:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _queue(self, entry: _Entry) -> None:
+    def _queue(self, entry: Entry[_K]) -> None:
         """Line the message up to be written; one whose exchange is not declared stays out of the others' way."""
         if entry.exchange in self._declared:
             self._ready.append(entry)
         else:
             self._undeclared.setdefault(entry.exchange, deque()).append(entry)
 
-    def _answered(self, tag: int, *, multiple: bool) -> list[_Entry]:
+    def _answered(self, tag: int, *, multiple: bool) -> list[Entry[_K]]:
         """Take what an answer speaks for off the channel, in the order of the tags."""
-        if multiple:
-            tags = list(itertools.takewhile(lambda known: known <= tag or tag == 0, self._unconfirmed))
+        unconfirmed, by_id = self._unconfirmed, self._by_id
+        if not multiple:
+            entry = unconfirmed.pop(tag, None)
+            if entry is None:
+                return []
+            del by_id[entry.message_id]
+            entries = [entry]
         else:
-            tags = [tag] if tag in self._unconfirmed else []
-        entries = [self._unconfirmed.pop(known) for known in tags]
-        for entry in entries:
-            del self._by_id[entry.message_id]
+            tags = list(itertools.takewhile(lambda known: known <= tag or tag == 0, unconfirmed))
+            entries = [unconfirmed.pop(known) for known in tags]
+            for entry in entries:
+                del by_id[entry.message_id]
+        if not unconfirmed:
+            self._alone = False
         for entry in reversed(entries):
-            self._ready.extendleft(reversed(entry.behind))
-            entry.behind.clear()
+            if entry.behind:
+                self._ready.extendleft(reversed(entry.behind))
+                entry.behind = None
         return entries
 
     def _give_up(self, until: float, reason: str | None, *, unwritten: Fate) -> None:
-        while self._deadlines and self._deadlines[0][0] <= until:
-            entry = heapq.heappop(self._deadlines)[2]
-            if not entry.settled:
-                fate = Fate.UNKNOWN if entry.doubts else unwritten
-                self._settle(entry, fate, reason or self._why_late(entry))
+        while (deadline := self.next_deadline()) is not None and deadline <= until:
+            odd = self._odd_deadlines
+            entry = heapq.heappop(odd)[2] if odd and odd[0][0] == deadline else self._deadlines.popleft()
+            fate = Fate.UNKNOWN if entry.doubts else unwritten
+            self._settle(entry, fate, reason or self._why_late(entry))
 
-    def _why_late(self, entry: _Entry) -> str:
+    def _why_late(self, entry: Entry[_K]) -> str:
         """What stood in the way of a message at its deadline."""
         if self._blocked is not None:
             return f"the deadline passed while the broker blocks publishers ({self._blocked})"
@@ -288,8 +342,27 @@ class Ledger:
             return f"the deadline passed before the broker answered the declaration of {entry.exchange!r}"
         return f"the deadline passed while {len(self._unconfirmed)} earlier messages were unconfirmed"
 
-    def _settle(self, entry: _Entry, fate: Fate, reason: str) -> None:
-        if not entry.settled:
-            entry.settled = True
-            self._unsettled -= 1
-            self._events.append(Settled(entry.key, fate, entry.attempts, reason))
+    def _settle(self, entry: Entry[_K], fate: Fate, reason: str) -> None:
+        key = entry.key
+        if entry.settled or key is None:
+            return
+        entry.settled = True
+        entry.key = None
+        self._unsettled -= 1
+        self._events.append(Settled(key, fate, entry.attempts, reason))
+        if fate is not Fate.CONFIRMED:
+            self._stale += 1
+            if self._stale > max(_STALE, self._unsettled):
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Let go of settled messages that still stand in the queues, so that they do not pile up while nothing can be
+        written."""
+        self._stale = 0
+        queues = [self._ready, *self._undeclared.values(), *(e.behind for e in self._unconfirmed.values() if e.behind)]
+        for queue in queues:
+            waiting = [entry for entry in queue if not entry.settled]
+            queue.clear()
+            queue.extend(waiting)
+        for name in [name for name, queue in self._undeclared.items() if not queue]:
+            del self._undeclared[name]

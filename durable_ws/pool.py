@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import math
 import threading
@@ -11,59 +10,35 @@ import time
 from collections import deque
 from collections.abc import Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
-from durable_ws.exceptions import Nacked, NotSent, OutcomeUnknown, PublishError, Refused, Unroutable
+from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
 from durable_ws.link import Link, LinkSettings
+from durable_ws.links import Links
 from durable_ws.loop import Loop
 from durable_ws.message import Message
 from durable_ws.receipt import Receipt
 
-__all__ = ["Pool"]
+__all__ = ["WINDOW_BYTES", "Pool"]
 
 logger = logging.getLogger(__name__)
 
 
-_WINDOW_BYTES = 64 * 1024 * 1024
+WINDOW_BYTES = 64 * 1024 * 1024
 """Together with the window in messages this bounds the memory that pipelined messages take."""
 
 
-_ERRORS: dict[Fate, type[PublishError]] = {
-    Fate.RETURNED: Unroutable,
-    Fate.NACKED: Nacked,
-    Fate.REFUSED: Refused,
-    Fate.NOT_SENT: NotSent,
-    Fate.UNKNOWN: OutcomeUnknown,
-}
+class _Outcome(Future[Receipt]):
+    """The future of one message."""
 
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    message: Message
-    began: float
-    deadline: float
-    lane: Hashable
-    require_route: bool
-    future: Future[Receipt]
-
-    def settle(self, fate: Fate, attempts: int, reason: str) -> None:
-        """Tell the caller, once."""
-        routed = fate is Fate.CONFIRMED
-        if routed or (fate is Fate.RETURNED and not self.require_route):
-            latency_s = time.monotonic() - self.began
-            self.future.set_result(Receipt(self.message.message_id, routed, attempts, latency_s))
-        else:
-            self.future.set_exception(_ERRORS[fate](self.message.message_id, reason, attempts=attempts))
+    def cancel(self) -> bool:
+        """What may be written can't be cancelled."""
+        return False
 
 
 class Pool:
-    """Links that share a thread.
-
-    One link is used as long as it can keep up (one shared channel costs the broker least); another is opened when each
-    has a fair share of the window unconfirmed, up to ``max_connections``. What is under way in one *lane* stays on one
-    link, so that its order is kept.
+    """Links that share a thread; see :class:`Links`.
 
     Args:
         settings: of the links.
@@ -72,26 +47,26 @@ class Pool:
     """
 
     def __init__(self, settings: LinkSettings, *, max_connections: int, window: int) -> None:
-        self._settings = settings
-        self._max_connections = max_connections
         self._window = window
-        self._share = math.ceil(window / max_connections)
         self._gate = threading.Condition()
         self._under_way = 0
         self._under_way_bytes = 0
-        self._keys = itertools.count()
-        self._inbox: deque[_Job] = deque()
+        self._inbox: deque[Job] = deque()
         self._woken = False
-        self._jobs: dict[int, _Job] = {}
-        self._lanes: dict[Hashable, tuple[Link, int]] = {}
-        self._links: list[Link] = []
         self._closing = False
         self._loop = Loop()
         self._stopping = asyncio.Event()
         self._settled_all = asyncio.Event()
         self._close_by = math.inf
+        self._all = Links(
+            self._loop, settings, max_connections=max_connections, window=window, on_settled=self._on_settled
+        )
         self._thread = threading.Thread(target=self._run, name="durable_ws", daemon=True)
         self._thread.start()
+
+    @property
+    def _links(self) -> list[Link]:
+        return self._all.all
 
     def submit(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> Future[Receipt]:
         """Take in a message; waits while the window is full.
@@ -107,24 +82,25 @@ class Pool:
         """
         began = time.monotonic()
         deadline = began + timeout_s
-        job = _Job(message, began, deadline, lane, require_route, Future())
-        job.future.set_running_or_notify_cancel()  # what may be written can't be cancelled
+        future = _Outcome()
+        job = Job(message, began, deadline, lane, require_route, future)
         size = len(message.body)
         with self._gate:
-            waits = threading.current_thread() is not self._thread
-            if waits:
+            if not self._admits(size) and threading.current_thread() is not self._thread:
                 self._gate.wait_for(lambda: self._admits(size), max(0.0, deadline - time.monotonic()))
-            if self._closing or (waits and not self._admits(size)):
-                reason = "the publisher was closed" if self._closing else "the deadline passed in a full window"
-                job.settle(Fate.NOT_SENT, 0, reason)
-                return job.future
+                if not self._admits(size):
+                    job.settle(Fate.NOT_SENT, 0, "the deadline passed in a full window")
+                    return future
+            if self._closing:
+                job.settle(Fate.NOT_SENT, 0, "the publisher was closed")
+                return future
             self._under_way += 1
             self._under_way_bytes += size
             self._inbox.append(job)
-            wake, self._woken = not self._woken, True
-            if wake:  # still in the gate: the loop can't be closed before it has been told
+            if not self._woken:  # still in the gate: the loop can't be closed before it has been told
+                self._woken = True
                 self._loop.call_soon_threadsafe(self._take_in)
-        return job.future
+        return future
 
     def close(self, timeout_s: float) -> None:
         """Wait for what is under way, then close the connections and end the thread. Idempotent.
@@ -152,7 +128,7 @@ class Pool:
     def _admits(self, size: int) -> bool:
         if self._closing or self._under_way == 0:
             return True
-        return self._under_way < self._window and self._under_way_bytes + size <= _WINDOW_BYTES
+        return self._under_way < self._window and self._under_way_bytes + size <= WINDOW_BYTES
 
     # --- on the I/O thread ------------------------------------------------------------------------
 
@@ -171,76 +147,45 @@ class Pool:
             self._loop.close()
 
     def _on_callback_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A callback of pika or of ours has failed: the connections are in no known state, so begin them anew."""
+        """A callback has failed: the connections are in no known state, so begin them anew."""
         logger.error("durable_ws: %s", context.get("message"), exc_info=context.get("exception"))
-        for link in self._links:
-            link.abort("an internal error, see the log")
+        self._all.abort("an internal error, see the log")
 
     async def _serve(self) -> None:
         await self._stopping.wait()
         self._take_in()
-        while self._jobs and time.monotonic() < self._close_by:
+        while self._all.jobs and time.monotonic() < self._close_by:
             self._settled_all.clear()
             try:
                 async with asyncio.timeout(max(0.0, self._close_by - time.monotonic())):
                     await self._settled_all.wait()
             except TimeoutError:
                 break
-        closing = [self._loop.create_task(link.close()) for link in self._links]
-        if closing:
-            _, late = await asyncio.wait(closing, timeout=1.0)
-            if late:
-                for link in self._links:
-                    link.abort("the publisher was closed")
-                await asyncio.wait(late, timeout=1.0)
+        await self._all.close()
 
     def _take_in(self) -> None:
         self._woken = False
-        touched: dict[Link, None] = {}
-        while self._inbox:
-            job = self._inbox.popleft()
-            key = next(self._keys)
-            link = self._choose(job.lane)
-            self._jobs[key] = job
-            link.publish(key, job.message, job.deadline)
-            touched[link] = None
-        for link in touched:
-            link.pump()
+        jobs, inbox = [], self._inbox
+        while inbox:
+            jobs.append(inbox.popleft())
+        self._all.take_in(jobs)
 
-    def _choose(self, lane: Hashable) -> Link:
-        held = self._lanes.get(lane)
-        if held is not None:
-            link, count = held
-        else:
-            count = 0
-            link = min(self._links, key=lambda link: link.load, default=None) or self._add_link()
-            if link.load >= self._share and len(self._links) < self._max_connections:
-                link = self._add_link()
-        self._lanes[lane] = (link, count + 1)
-        return link
-
-    def _add_link(self) -> Link:
-        link = Link(self._loop, self._settings, self._settle)
-        self._links.append(link)
-        return link
-
-    def _settle(self, event: Settled) -> None:
-        job = self._jobs.pop(event.key)
-        link, count = self._lanes.pop(job.lane)
-        if count > 1:
-            self._lanes[job.lane] = (link, count - 1)
+    def _on_settled(self, events: list[Settled[Job]]) -> None:
+        """Make room for others, and tell the callers."""
+        size = sum([len(event.key.message.body) for event in events])
         with self._gate:
-            self._under_way -= 1
-            self._under_way_bytes -= len(job.message.body)
-            self._gate.notify()
-        if not self._jobs:
+            self._under_way -= len(events)
+            self._under_way_bytes -= size
+            self._gate.notify(len(events))
+        if not self._all.jobs:
             self._settled_all.set()
-        job.settle(event.fate, event.attempts, event.reason)
+        for job, fate, attempts, reason in events:
+            job.settle(fate, attempts, reason)
 
     def _drop_all(self) -> None:
         """Nobody may wait for ever, whatever ended the thread."""
         reason = "the publisher's I/O thread has ended"
-        for job in self._jobs.values():
+        for job in self._all.jobs:
             job.settle(Fate.UNKNOWN, 1, reason)
         for job in self._inbox:
             job.settle(Fate.NOT_SENT, 0, reason)

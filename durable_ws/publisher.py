@@ -12,12 +12,11 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
-from durable_ws.address import MOST_HEARTBEAT_S, parameters_from, url_from
 from durable_ws.batch import Batch
-from durable_ws.exceptions import BatchError, ConfigError, DurableWsError, InvalidState, closest
-from durable_ws.exchanges import Exchange, resolve
-from durable_ws.link import LinkSettings
-from durable_ws.message import MAX_SIZE_BYTES, build
+from durable_ws.exceptions import BatchError, DurableWsError, InvalidState
+from durable_ws.exchanges import Exchange
+from durable_ws.message import MAX_SIZE_BYTES
+from durable_ws.options import flag, options_from, seconds
 from durable_ws.pool import Pool
 from durable_ws.receipt import Receipt
 
@@ -31,7 +30,9 @@ class Publisher:
     the child's publisher starts afresh with connections of its own, and the parent's goes on undisturbed.
 
     Args:
-        url: ``amqp://user:password@host:5672/vhost``, ``amqps://…``; None: the environment's ``RABBITMQ_URL``.
+        url: ``amqp://user:password@host:5672/vhost``, ``amqps://…``; None: the environment's ``RABBITMQ_URL``. Several
+            hosts of one cluster stand with commas between them, ``amqp://user:password@one:5672,two:5672/vhost``: they
+            are tried in turn, and the next one is taken when a connection is lost.
         exchanges: an :class:`Exchange` (or a mapping of its fields) for each name that ``to=`` takes; None:
             ``pubsub`` (durable topic ``durable-websocket-pubsub``) and ``broadcast`` (durable fanout
             ``durable-websocket-broadcast``). Each is declared when it is first published to.
@@ -40,9 +41,9 @@ class Publisher:
         window: the most messages under way (pipelined) at once; more wait in the call.
         require_route: whether publish raises where no queue is bound, unless it is told otherwise.
         max_size: the largest body in bytes; the broker has a limit of its own (``max_message_size``).
-        heartbeat_s: AMQP heart-beat to propose, unless the URL has ``?heartbeat=``; 0 for none. pika looks for it
-            every ``heartbeat_s`` + 5 s, so a silent link is noticed between one and two such spans after its last
-            byte. 5–20 s is what RabbitMQ advises (https://www.rabbitmq.com/docs/heartbeats).
+        heartbeat_s: AMQP heart-beat to propose, unless the URL has ``?heartbeat=``; 0 for none. A link on which
+            nothing comes for two of them is given up. 5–20 s is what RabbitMQ advises
+            (https://www.rabbitmq.com/docs/heartbeats).
         connect_timeout_s: for one attempt to connect.
         reconnect_first_s, reconnect_most_s: the pause between attempts grows from the one to the other, with jitter.
         close_timeout_s: how long :meth:`close` waits for what is under way; None: as long as ``timeout``.
@@ -68,28 +69,22 @@ class Publisher:
         close_timeout_s: float | None = None,
     ) -> None:
         self._pool: Pool | None = None
-        self._exchanges = resolve(exchanges)
-        self._timeout = _seconds("timeout", timeout)
-        self._window = _count("window", window)
-        self._max_connections = _max_connections(max_connections)
-        self._require_route = _flag("require_route", require_route)
-        self._max_size = _count("max_size", max_size)
-        self._close_timeout_s = (
-            self._timeout if close_timeout_s is None else _seconds("close_timeout_s", close_timeout_s)
+        self._options = options_from(
+            type(self).__name__,
+            url,
+            exchanges,
+            max_connections=max_connections,
+            timeout=timeout,
+            window=window,
+            require_route=require_route,
+            max_size=max_size,
+            heartbeat_s=heartbeat_s,
+            connect_timeout_s=connect_timeout_s,
+            reconnect_first_s=reconnect_first_s,
+            reconnect_most_s=reconnect_most_s,
+            close_timeout_s=close_timeout_s,
         )
-        address, field = url_from(url)
-        self._settings = LinkSettings(
-            parameters=parameters_from(
-                address,
-                field,
-                heartbeat_s=_count("heartbeat_s", heartbeat_s, least=0, most=MOST_HEARTBEAT_S),
-                connect_timeout_s=_seconds("connect_timeout_s", connect_timeout_s),
-            ),
-            exchanges={exchange.name: exchange for exchange in self._exchanges.values()},
-            window=self._window,
-            reconnect_first_s=_seconds("reconnect_first_s", reconnect_first_s),
-            reconnect_most_s=_seconds("reconnect_most_s", reconnect_most_s),
-        )
+        self._close_timeout_s = self._options.close_timeout_s
         self._lock = threading.Lock()
         self._closed = False
         _publishers.add(self)
@@ -240,20 +235,14 @@ class Publisher:
         timeout: float | None = None,
         **properties: Any,
     ) -> Future[Receipt]:
-        timeout_s = self._timeout if timeout is None else _seconds("timeout", timeout)
-        message = build(
-            payload,
-            exchange=self._exchange(to).name,
-            routing_key=routing_key,
-            message_id=message_id,
-            max_size_bytes=self._max_size,
-            properties=properties,
-        )
+        options = self._options
+        timeout_s = options.timeout if timeout is None else seconds("timeout", timeout)
+        message = options.message(payload, to, routing_key, message_id, properties)
         return self._running_pool().submit(
             message,
             timeout_s=timeout_s,
             lane=lane,
-            require_route=self._require_route if require_route is None else _flag("require_route", require_route),
+            require_route=options.require_route if require_route is None else flag("require_route", require_route),
         )
 
     def _end(self, timeout_s: float) -> None:
@@ -263,20 +252,13 @@ class Publisher:
         if pool is not None:
             pool.close(timeout_s)
 
-    def _exchange(self, to: str) -> Exchange:
-        try:
-            return self._exchanges[to]
-        except (KeyError, TypeError):
-            raise ConfigError(
-                "to", f"{to!r:.60} is no exchange of this publisher", closest(str(to), self._exchanges)
-            ) from None
-
     def _running_pool(self) -> Pool:
         with self._lock:
             if self._closed:
                 raise InvalidState("the publisher is closed: make a new one")
             if self._pool is None:
-                self._pool = Pool(self._settings, max_connections=self._max_connections, window=self._window)
+                options = self._options
+                self._pool = Pool(options.link, max_connections=options.max_connections, window=options.window)
             return self._pool
 
     def _forget_parent(self) -> None:
@@ -307,35 +289,3 @@ def _at_exit() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)
-
-
-def _seconds(field: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < threading.TIMEOUT_MAX:
-        raise ConfigError(field, f"{value!r:.60} is not a number of seconds above 0", "Give one, such as 30.")
-    return float(value)
-
-
-def _count(field: str, value: int, *, least: int = 1, most: int | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        span = f"at least {least}" if most is None else f"{least}–{most}"
-        raise ConfigError(field, f"{value!r:.60} is not a whole number of {span}", "Give one.")
-    return value
-
-
-def _flag(field: str, value: bool) -> bool:
-    if not isinstance(value, bool):
-        raise ConfigError(field, f"{value!r:.60} is not a bool", "Write True or False.")
-    return value
-
-
-def _max_connections(given: int | None) -> int:
-    if given is not None:
-        return _count("max_connections", given)
-    text = os.environ.get("MAX_THREADS", "").strip()
-    if not text:
-        return 5
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
-        raise ConfigError(
-            "MAX_THREADS", f"{text!r:.60} is not a whole number of at least 1", "Set it to one, or unset it."
-        )
-    return int(text)

@@ -1,4 +1,4 @@
-"""The broker's URL made into pika's parameters, without I/O. What is refused is in test_bad_input.py."""
+"""The broker's URL made into an address, without I/O. What is refused is in test_bad_input.py."""
 
 from __future__ import annotations
 

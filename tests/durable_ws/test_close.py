@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pamqp import commands
 
 from durable_ws import Exchange, InvalidState, NotSent, OutcomeUnknown, Publisher
+from tests.durable_ws.fake_broker import FakeBroker, Frame, Talk
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Link, MakePublisher, Queues, Wait
@@ -231,19 +233,28 @@ def test_nothing_is_left(  # noqa: PLR0913, RUF100
     assert [record.getMessage() for record in told if record.levelno >= logging.WARNING] == []
 
 
-def test_the_broker_sees_an_orderly_end(make_publisher: MakePublisher, link: Link, wait: Wait) -> None:
+def test_the_broker_sees_an_orderly_end(make_publisher: MakePublisher) -> None:
     """close says connection.close to the broker and waits for its answer."""
-    publisher = make_publisher(link.url)
-    publisher.publish("a")
-    pool = publisher._pool
-    assert pool is not None
-    ends: list[str] = []
-    (connection,) = [one._connection for one in pool._links]
-    assert connection is not None
-    connection.add_on_close_callback(lambda _, reason: ends.append(type(reason).__name__))
-    publisher.close()
-    assert ends == ["ConnectionClosedByClient"]
-    wait(lambda: not link.proxy.connections, "the connection is gone")
+    told = threading.Event()
+
+    def answer_late(_talk: Talk, _channel: int, one: Frame) -> bool:
+        if isinstance(one, commands.Connection.Close):
+            told.set()
+            closing.join(0.2)
+            assert closing.is_alive(), "it waits for the answer"
+        return False
+
+    with FakeBroker(answer_late) as broker:
+        publisher = make_publisher(broker.url)
+        publisher.publish("a")
+        closing = threading.Thread(target=publisher.close)
+        closing.start()
+        closing.join(30.0)
+        assert not closing.is_alive()
+        assert told.is_set()
+        assert [one.reply_code for one in broker.of(commands.Connection.Close)] == [200]
+        assert len(broker.talks) == 1
+        assert broker.talks[0].ended.wait(30.0)
 
 
 def test_a_forgotten_publisher_warns_and_ends(url: str, exchange: Exchange, wait: Wait) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import durable_ws
 
-MODULES = ["durable_ws", *(f"durable_ws.{module.name}" for module in pkgutil.iter_modules(durable_ws.__path__))]
+MODULES = ["durable_ws", *(module.name for module in pkgutil.walk_packages(durable_ws.__path__, "durable_ws."))]
 
 
 def public_names(name: str) -> set[str]:

@@ -119,7 +119,7 @@ def test_the_window_counts_bytes_too(
     make_publisher: MakePublisher, link: Link, monkeypatch: pytest.MonkeyPatch, queues: Queues, queue: str
 ) -> None:
     """Large bodies wait before their number does; one that is larger than all the room goes alone."""
-    monkeypatch.setattr(durable_ws.pool, "_WINDOW_BYTES", 1000)
+    monkeypatch.setattr(durable_ws.pool, "WINDOW_BYTES", 1000)
     publisher = make_publisher(link.url)
     publisher.publish(b"x" * 5000)
     with link.fault("stall"):

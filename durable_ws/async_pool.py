@@ -1,0 +1,209 @@
+"""The pool of the asyncio publisher: the links on the caller's own loop, and the window before them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Hashable
+from typing import Any, cast
+
+from durable_ws.exceptions import InvalidState, NotSent
+from durable_ws.job import Job
+from durable_ws.ledger import Fate, Settled
+from durable_ws.link import LinkSettings
+from durable_ws.links import Links
+from durable_ws.message import Message
+from durable_ws.pool import WINDOW_BYTES
+from durable_ws.receipt import Receipt
+
+__all__ = ["AsyncPool", "Pending"]
+
+logger = logging.getLogger(__name__)
+
+
+class Pending(asyncio.Future[Receipt]):
+    """The future of one message.
+
+    Cancelling it settles the message: what was not written yet never is; what was written may be in the queues, and
+    ``fate`` says which of the two.
+
+    Attributes:
+        message_id: of the message.
+        fate: once cancelled, ``"not sent"`` or ``"outcome unknown"``; else None.
+    """
+
+    fate: str | None = None
+
+    def __init__(self, pool: AsyncPool, message_id: str) -> None:
+        super().__init__(loop=pool.loop)
+        self._pool = pool
+        self._job: Job | None = None
+        self.message_id = message_id
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """See the class; returns whether it was not settled before."""
+        cancelled = super().cancel(msg)
+        job, self._job = self._job, None
+        if cancelled and job is not None:
+            self.fate = self._pool.cancelled(job)
+        return cancelled
+
+
+class AsyncPool:
+    """Links on one loop; see :class:`Links`. Everything here runs on the loop's thread.
+
+    Args:
+        loop: the running loop.
+        settings: of the links.
+        max_connections: the most links.
+        window: the most messages under way, over all links.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, settings: LinkSettings, *, max_connections: int, window: int
+    ) -> None:
+        self.loop = loop
+        self._window = window
+        self._under_way = 0
+        self._under_way_bytes = 0
+        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()  # for room, with the size of each
+        self._inbox: deque[Job] = deque()
+        self._woken = False
+        self._closing: asyncio.Task[None] | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._links = Links(loop, settings, max_connections=max_connections, window=window, on_settled=self._on_settled)
+
+    async def submit(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> Pending:
+        """Take in a message; waits while the window is full.
+
+        Args:
+            message: what to publish.
+            timeout_s: its deadline, in seconds from now.
+            lane: messages under way in the same lane keep their order.
+            require_route: whether a returned message is an error.
+
+        Returns:
+            A future of the receipt, or of a PublishError, by the deadline.
+
+        Raises:
+            CancelledError: while it waited for room; the message was not taken in.
+        """
+        deadline = self.loop.time() + timeout_s
+        future = Pending(self, message.message_id)
+        job = Job(message, time.monotonic(), deadline, lane, require_route, future)
+        size = len(message.body)
+        if self._closing is None and not self._waiting and self._admits(size):
+            self._under_way += 1
+            self._under_way_bytes += size
+        elif not await self._room(size, deadline):
+            closed = "the publisher was closed" if self._closing else "the deadline passed in a full window"
+            job.settle(Fate.NOT_SENT, 0, closed)
+            return future
+        future._job = job
+        self._inbox.append(job)
+        if not self._woken:
+            self._woken = True
+            self.loop.call_soon(self._take_in)
+        return future
+
+    def cancelled(self, job: Job) -> str:
+        """Nobody waits for the job any more; what is known of it."""
+        if job.link is None:
+            return NotSent.outcome  # it is still in the inbox, which leaves it out
+        written = job.entry is not None and job.entry.doubts > 0
+        job.link.cancel(job, "the call was cancelled")
+        return "outcome unknown" if written else NotSent.outcome
+
+    async def close(self, timeout_s: float) -> None:
+        """Wait for what is under way, then close the connections. Idempotent; one that is cancelled goes on.
+
+        Args:
+            timeout_s: for what is under way; what is not settled by then is given up. The connections have a second.
+        """
+        if self._closing is None:
+            self._closing = self.loop.create_task(self._close(timeout_s))
+        await asyncio.shield(self._closing)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _close(self, timeout_s: float) -> None:
+        for future, _ in self._waiting:
+            if not future.done():
+                future.set_exception(InvalidState("closing"))
+        self._take_in()
+        if self._links.jobs:
+            self._idle = self.loop.create_future()
+            await asyncio.wait([self._idle], timeout=timeout_s)
+        await self._links.close()
+
+    async def _room(self, size: int, deadline: float) -> bool:
+        """Wait for room in the window, first come first served; whether there is, and it is taken."""
+        if self._closing is not None:
+            return False
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._waiting.append((future, size))
+        try:
+            async with asyncio.timeout_at(deadline):
+                await future
+        except InvalidState:
+            return False
+        except TimeoutError:
+            return _given(future)  # in the same moment
+        except asyncio.CancelledError:
+            if _given(future):
+                self._leave(1, size)
+            raise
+        else:
+            return True
+        finally:
+            if future.cancelled():
+                with contextlib.suppress(ValueError):  # it was passed over in the meantime
+                    self._waiting.remove((future, size))
+
+    def _admits(self, size: int) -> bool:
+        if self._under_way == 0:
+            return True
+        return self._under_way < self._window and self._under_way_bytes + size <= WINDOW_BYTES
+
+    def _leave(self, count: int, size: int) -> None:
+        """So many messages have left the window: let in who waits."""
+        self._under_way -= count
+        self._under_way_bytes -= size
+        while self._waiting and (self._waiting[0][0].done() or self._admits(self._waiting[0][1])):
+            future, wanted = self._waiting.popleft()
+            if not future.done():
+                self._under_way += 1
+                self._under_way_bytes += wanted
+                future.set_result(None)
+
+    def _take_in(self) -> None:
+        self._woken = False
+        jobs = []
+        while self._inbox:
+            job = self._inbox.popleft()
+            if job.future.done():
+                self._leave(1, len(job.message.body))
+            else:
+                jobs.append(job)
+        self._links.take_in(jobs)
+
+    def _on_settled(self, events: list[Settled[Job]]) -> None:
+        """Tell the callers, and make room for others."""
+        size = 0
+        for job, fate, attempts, reason in events:
+            size += len(job.message.body)
+            cast("Pending", job.future)._job = None
+            if job.future.done():
+                logger.info("message %s was cancelled: %s", job.message.message_id, fate.value)
+            job.settle(fate, attempts, reason)
+        self._leave(len(events), size)
+        if self._idle is not None and not self._links.jobs and not self._idle.done():
+            self._idle.set_result(None)
+
+
+def _given(future: asyncio.Future[None]) -> bool:
+    """Whether room was given to who waited."""
+    return future.done() and not future.cancelled() and future.exception() is None

@@ -1,0 +1,105 @@
+"""The links of one publisher on one loop, and which of them a message takes; shared by threads and asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Hashable, Iterable
+
+from durable_ws.job import Job
+from durable_ws.ledger import Settled
+from durable_ws.link import Link, LinkSettings
+
+__all__ = ["Links"]
+
+
+class Links:
+    """The links of one publisher. Everything here runs on the loop's thread.
+
+    One link is used as long as it can keep up (one shared channel costs the broker least); another is opened when each
+    has a fair share of the window unconfirmed, up to ``max_connections``. What is under way in one *lane* stays on one
+    link, so that its order is kept.
+
+    Args:
+        loop: the running loop.
+        settings: of the links.
+        max_connections: the most links.
+        window: the most messages under way, over all links.
+        on_settled: gets what was settled, each job that was taken in once; it tells the callers.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: LinkSettings,
+        *,
+        max_connections: int,
+        window: int,
+        on_settled: Callable[[list[Settled[Job]]], None],
+    ) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._max_connections = max_connections
+        self._share = math.ceil(window / max_connections)
+        self._on_settled = on_settled
+        self._lanes: dict[Hashable, list[int]] = {}  # how much of each is under way
+        self._lane_links: dict[Hashable, Link] = {}
+        self.all: list[Link] = []
+        self.jobs: set[Job] = set()
+        """What is under way."""
+
+    def take_in(self, jobs: Iterable[Job]) -> None:
+        """Begin to publish these, in this order; their deadlines are on the loop's clock."""
+        touched: dict[Link, None] = {}
+        for job in jobs:
+            link = self._choose(job.lane)
+            self.jobs.add(job)
+            link.publish(job)
+            touched[link] = None
+        for link in touched:
+            link.pump()
+
+    async def close(self) -> None:
+        """Give up on what is not settled and end the connections, in order if the broker answers within a second."""
+        closing = [self._loop.create_task(link.close()) for link in self.all]
+        if closing:
+            _, late = await asyncio.wait(closing, timeout=1.0)
+            if late:
+                self.abort("the publisher was closed")
+                await asyncio.wait(late, timeout=1.0)
+
+    def abort(self, reason: str) -> None:
+        """Begin all connections anew."""
+        for link in self.all:
+            link.abort(reason)
+
+    def _choose(self, lane: Hashable) -> Link:
+        count = self._lanes.get(lane)
+        if count is not None:
+            count[0] += 1
+            return self._lane_links[lane]
+        link = min(self.all, key=_load, default=None) or self._add_link()
+        if link.load >= self._share and len(self.all) < self._max_connections:
+            link = self._add_link()
+        self._lanes[lane] = [1]
+        self._lane_links[lane] = link
+        return link
+
+    def _add_link(self) -> Link:
+        link = Link(self._loop, self._settings, self._settle)
+        self.all.append(link)
+        return link
+
+    def _settle(self, events: list[Settled[Job]]) -> None:
+        for event in events:
+            job = event.key
+            self.jobs.discard(job)
+            count = self._lanes[job.lane]
+            count[0] -= 1
+            if not count[0]:
+                del self._lanes[job.lane], self._lane_links[job.lane]
+        self._on_settled(events)
+
+
+def _load(link: Link) -> int:
+    return link.load
