@@ -1,0 +1,1 @@
+"""How fast the publisher is beside its peers: ``python -m benchmarks.publishers``."""
