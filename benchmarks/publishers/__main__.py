@@ -172,7 +172,8 @@ def table(results: dict[tuple[str, str], list[Run]], names: list[str], works: li
     for work in works:
         lines += [
             "", f"({work}) {WORKS[work]}", "",
-            "| client | min/s | median/s | max/s | share of C | client CPU | broker CPU |", "|---|---|---|---|---|---|---|",
+            "| client | min/s | median/s | max/s | share of C | client CPU | broker CPU |",
+            "|---|---|---|---|---|---|---|",
         ]  # fmt: skip
         yardstick = results.get((YARDSTICK, work), [])
         for name in names:

@@ -6,10 +6,10 @@ import asyncio
 import sys
 
 sys.path.pop(0)  # this file is called as the library
-import aio_pika  # noqa: E402
+import aio_pika
 
 sys.path.insert(0, __file__.rpartition("/")[0])
-from common import BODY, CALLERS, QUEUE, URL, WINDOW, WORK, Clock, new_id  # noqa: E402
+from common import BODY, CALLERS, QUEUE, URL, WINDOW, WORK, Clock, new_id
 
 
 async def main() -> None:
