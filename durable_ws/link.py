@@ -38,6 +38,7 @@ _TRANSIENT_CODES = frozenset((311, 320, 506, 541))
 resource-error, 541 internal-error. 311 is content-too-large of the spec, which RabbitMQ does not send."""
 
 _EXCHANGE_CLASS = 40  # AMQP 0-9-1's class id of exchange.declare, in connection.close
+_ONE_WRITE_BYTES = 256 * 1024
 _PUBLISHING, _DECLARING = 1, 2  # the channels; what is refused to the second does not end the first
 
 
@@ -237,18 +238,21 @@ class Link:
 
     def _write(self, session: Session) -> None:
         ledger, publish = self._ledger, session.connection.publish
-        wrote = False
+        unsent = 0
         while session.writable and (job := ledger.write()) is not None:
             message = job.message
             if publish(_PUBLISHING, message.address, message.header, message.body):
-                wrote = True
+                unsent += len(message.body) + 1
+                if unsent > _ONE_WRITE_BYTES:  # before more is taken for written than the socket takes
+                    session.flush()
+                    unsent = 0
             else:
                 most = session.connection.frame_max
                 ledger.unwritten(
                     f"its properties do not fit into a frame of {most} bytes, which is agreed with the broker"
                 )
                 self._loop.call_soon(self.pump)
-        if wrote:
+        if unsent:
             session.flush()
 
     def _on_channel_closed(self, channel: int, code: int, reason: str) -> None:

@@ -1,9 +1,9 @@
-"""Publishers side by side, interleaved, on one broker: ``python -m benchmarks.publishers [--rounds N] [--only PEER …]``.
+"""Publishers side by side, interleaved, on one broker: ``python -m benchmarks.publishers [--rounds N] [--only PEER]``.
 
 Work: 200-byte persistent mandatory confirmed messages into a durable queue, (a) one at a time, (b) pipelined with 1000
-unconfirmed, (c) 8 callers each waiting. Each round runs every peer once, in another order, each in a process of its own.
-Prints min, median and max of the rates, the median of the ratios to the C client of the same round, and the CPU seconds
-of client and broker for 100,000 messages. Peers that are not installed are told and left out.
+unconfirmed, (c) 8 callers each waiting. Each round runs every peer once, in another order, in a process of its own.
+Prints min, median and max of the rates, the median of the ratios to the C client of the same round, and the CPU
+seconds of client and broker for 100,000 messages. Peers that are not installed are told and left out.
 
 Without ``--url`` a RabbitMQ is started for the run; only then the broker's CPU is known.
 """

@@ -36,6 +36,14 @@ class Talk:
         """Send these, in one piece."""
         self._peer.sendall(b"".join(frame.marshal(one, channel) for one in frames))
 
+    def say_bytes(self, data: bytes) -> None:
+        """Send these, whatever they are."""
+        self._peer.sendall(data)
+
+    def hang_up(self) -> None:
+        """End the connection without a word."""
+        self._peer.shutdown(socket.SHUT_RDWR)
+
     def of(self, kind: type[Any]) -> list[Any]:
         """What was heard of a kind of frame."""
         return [one for _, one in list(self.heard) if isinstance(one, kind)]

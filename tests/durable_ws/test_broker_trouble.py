@@ -1,18 +1,22 @@
-"""A broker that blocks publishers by an alarm, or is restarted; on a node of this file's own."""
+"""A broker that blocks publishers by an alarm, speaks TLS, or is restarted; on a node of this file's own."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from conformance.world.broker.base import Broker
 from conformance.world.broker.choose import choose_broker
-from durable_ws import BatchError, Exchange, NotSent, OutcomeUnknown, PublishError, Receipt
+from conformance.world.broker.ports import free_ports
+from durable_ws import AsyncPublisher, BatchError, Exchange, NotSent, OutcomeUnknown, PublishError, Receipt, Refused
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import MakePublisher, Queues
@@ -20,10 +24,25 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.broker
 
 
+CN = "durable-ws-publisher"  # whom the client's certificate names
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """PEM files: the authority's certificate, and the broker's and the publisher's with their keys."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    issued = {"broker": authority.issue_cert("localhost"), CN: authority.issue_cert("p@example.org", common_name=CN)}
+    for name, certificate in issued.items():
+        certificate.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
+    return {name: folder / f"{name}.pem" for name in ("authority", *issued)}
+
+
 @pytest.fixture(scope="module")
 def node() -> Iterator[Broker]:
-    """A RabbitMQ of this file's tests alone."""
-    node = choose_broker("auto")
+    """A RabbitMQ of this file's tests alone, on this host, as it is to read certificates from files."""
+    node = choose_broker("provisioned")
     node.start()
     yield node
     node.stop()
@@ -91,6 +110,39 @@ def test_blocked_by_an_alarm(
     assert bodies.count(b"written") == 1, "unknown means that it may come"
     assert bodies.count(b"patient") == 1
     assert bodies.count(b"after") == 2
+
+
+def test_tls_and_a_login_by_certificate(node: Broker, make_publisher: MakePublisher, files: dict[str, Path]) -> None:
+    """By password over TLS, and by the client's certificate alone; whom the broker does not know is refused.
+
+    Source: https://www.rabbitmq.com/docs/ssl, and the page of the plugin rabbitmq_auth_mechanism_ssl.
+    """
+    (port,) = free_ports(1)
+    node.ctl("enable", "rabbitmq_auth_mechanism_ssl", program="rabbitmq-plugins")
+    node.ctl(
+        "eval",
+        f'Options = [{{cacertfile, "{files["authority"]}"}}, {{certfile, "{files["broker"]}"}},'
+        f'{{keyfile, "{files["broker"]}"}}, {{verify, verify_peer}}, {{fail_if_no_peer_cert, false}}],'
+        "application:set_env(rabbit, ssl_options, Options),"
+        "application:set_env(rabbit, auth_mechanisms, ['PLAIN', 'EXTERNAL']),"
+        "application:set_env(rabbit, ssl_cert_login_from, common_name),"
+        f'rabbit_networking:start_ssl_listener({{"127.0.0.1", {port}}}, Options, 2).',
+    )
+    trusting = f"localhost:{port}/%2F?cacertfile={files['authority']}"
+    exchanges = {"pubsub": Exchange("amq.topic")}
+    assert make_publisher(f"amqps://guest:guest@{trusting}", exchanges).publish("a" * 500_000).attempts == 1
+    external = f"amqps://{trusting}&auth_mechanism=external&certfile={files[CN]}"
+    with pytest.raises(Refused, match=r"refused the connection: \(403\) ACCESS_REFUSED .*EXTERNAL"):
+        make_publisher(external, exchanges).publish("a")
+    node.ask("PUT", f"/users/{CN}", {"password_hash": "", "tags": ""})
+    node.ask("PUT", f"/permissions/%2F/{CN}", {"configure": ".*", "write": ".*", "read": ".*"})
+    assert make_publisher(external, exchanges).publish("a", user_id=CN).attempts == 1, "the broker knows who it is"
+
+    async def publish() -> Receipt:
+        async with AsyncPublisher(external, exchanges) as publisher:
+            return await publisher.publish("a", user_id=CN)
+
+    assert asyncio.run(publish()).attempts == 1
 
 
 def test_a_restart(
