@@ -103,10 +103,13 @@ class AsyncPool:
             job.settle(Fate.NOT_SENT, 0, closed)
             return future
         future._job = job
-        self._inbox.append(job)
-        if not self._woken:
-            self._woken = True
-            self.loop.call_soon(self._take_in)
+        if self._under_way == 1 and not self._woken:
+            self._links.take_in((job,))  # nobody else is at it: one more round of the loop would gain nothing
+        else:  # with all that is submitted in this round of the loop: one write for all of them
+            self._inbox.append(job)
+            if not self._woken:
+                self._woken = True
+                self.loop.call_soon(self._take_in)
         return future
 
     def cancelled(self, job: Job) -> str:
