@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from durable_ws.ledger import Fate, Ledger, Settled
+from durable_ws.ledger import Entry, Fate, Ledger, Settled
 
 FAR = 1000.0
 
@@ -274,6 +274,79 @@ def test_a_refused_connection_settles_everything() -> None:
     assert ledger.unsettled == 0
 
 
+def test_a_cancelled_message() -> None:
+    """Unknown if it was written, and its id stays taken until the broker has answered; else it is never written."""
+    ledger = ready(window=1)
+    written = ledger.publish(0, "same", "x", FAR)
+    waiting = ledger.publish(1, "other", "x", FAR)
+    ledger.publish(2, "same", "x", FAR)
+    assert write_all(ledger) == [0]
+    ledger.cancel(written, "cancelled")
+    ledger.cancel(waiting, "cancelled")
+    ledger.cancel(waiting, "again")
+    assert ledger.settled() == [Settled(0, Fate.UNKNOWN, 1, "cancelled"), Settled(1, Fate.NOT_SENT, 0, "cancelled")]
+    assert write_all(ledger) == []
+    ledger.ack(1)
+    assert write_all(ledger) == [2]
+    ledger.ack(2)
+    assert fates(ledger) == {2: Fate.CONFIRMED}
+
+
+def test_a_cancelled_message_is_not_written_again() -> None:
+    """Nor is it, after the connection was lost."""
+    ledger = ready()
+    doomed = ledger.publish(0, "a", "x", FAR)
+    ledger.publish(1, "b", "x", FAR)
+    write_all(ledger)
+    ledger.cancel(doomed, "cancelled")
+    ledger.lost("cut")
+    reopen(ledger)
+    assert write_all(ledger) == [1]
+
+
+def test_what_can_not_be_written_after_all() -> None:
+    """It is refused alone, the next one takes its tag, and what waits behind its id goes ahead."""
+    ledger = ready()
+    ledger.publish(0, "a", "x", FAR)
+    ledger.publish(1, "b", "x", FAR)
+    ledger.publish(2, "b", "x", FAR)
+    assert [ledger.write(), ledger.write()] == [0, 1]
+    ledger.unwritten("too large")
+    assert ledger.settled() == [Settled(1, Fate.REFUSED, 0, "too large")]
+    assert write_all(ledger) == [2]
+    ledger.ack(2)
+    assert fates(ledger) == {2: Fate.CONFIRMED}
+    ledger.ack(1)
+    assert fates(ledger) == {0: Fate.CONFIRMED}
+
+
+def test_deadlines_in_any_order() -> None:
+    """The earliest is next, whichever was given first, and what is settled is none."""
+    ledger = ready()
+    for key, deadline in enumerate([5.0, 9.0, 3.0, 9.0, 4.0, 12.0]):
+        ledger.publish(key, f"m{key}", "x", deadline)
+    told = []
+    while (due := ledger.next_deadline()) is not None:
+        ledger.tick(due)
+        told += [(due, event.key) for event in ledger.settled()]
+    assert told == [(3.0, 2), (4.0, 4), (5.0, 0), (9.0, 1), (9.0, 3), (12.0, 5)]
+
+
+def test_what_is_settled_does_not_pile_up() -> None:
+    """While nothing can be written for hours, messages come and pass their deadlines: nothing of them is kept."""
+    ledger = Ledger[int](10)
+    waits = ledger.publish(-1, "waits", "x", FAR)
+    for key in range(20_000):
+        ledger.publish(key, f"m{key}", "x" if key % 2 else "y", key / 100)
+        ledger.tick(key / 100)
+    assert len(ledger.settled()) == 20_000
+    kept = sum(len(queue) for queue in ledger._undeclared.values()) + len(ledger._deadlines)
+    assert kept + len(ledger._odd_deadlines) < 300
+    reopen(ledger)
+    assert write_all(ledger) == [-1]
+    assert not waits.settled
+
+
 @dataclass
 class Attempt:
     """One write as the model broker sees it."""
@@ -283,6 +356,7 @@ class Attempt:
     routed: bool
     nacked: bool
     return_sent: bool = False
+    refused: bool = False  # it was alone on a channel that the broker closed for it
     answered: bool = False
 
 
@@ -301,6 +375,7 @@ class AgainstABroker(RuleBasedStateMachine):
         self.events: dict[int, Settled] = {}
         self.published: dict[int, tuple[str, str, float]] = {}
         self.attempts: dict[int, list[Attempt]] = {}
+        self.entries: dict[int, Entry[int]] = {}
         self.channel: list[Attempt] | None = None  # in the order of their tags
         self.declared: set[str] = set()
         self.blocked = False
@@ -354,8 +429,31 @@ class AgainstABroker(RuleBasedStateMachine):
             key, self.next_key = self.next_key, self.next_key + 1
             self.published[key] = (message_id, exchange, self.now + after)
             self.attempts[key] = []
-            self.ledger.publish(key, message_id, exchange, self.now + after)
+            self.entries[key] = self.ledger.publish(key, message_id, exchange, self.now + after)
         self.drain()
+
+    @precondition(lambda self: len(self.events) < len(self.published))
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        """A caller wants no more of its message; then it has a fate, and is not written any more."""
+        key = data.draw(st.sampled_from([key for key in self.published if key not in self.events]))
+        self.ledger.cancel(self.entries[key], "cancelled")
+        self.drain()
+        assert self.events[key].fate in (Fate.UNKNOWN, Fate.NOT_SENT)
+
+    @precondition(lambda self: self.channel is not None)
+    @rule()
+    def write_in_vain(self) -> None:
+        """What is to be written does not fit on the connection: it has a fate at once, and took no tag."""
+        key = self.ledger.write()
+        if key is not None:
+            self.ledger.unwritten("too large")
+            self.drain()
+            assert self.events[key].fate is (Fate.REFUSED if not self.doubts(key) else Fate.UNKNOWN)
+
+    def doubts(self, key: int) -> int:
+        """How many attempts the broker may have taken, as far as the ledger was told."""
+        return sum(not attempt.return_sent and not attempt.refused for attempt in self.attempts[key])
 
     @precondition(lambda self: self.channel is not None)
     @rule(fates=st.lists(st.sampled_from(["routed", "routed", "unroutable", "nacked"]), min_size=1, max_size=5))
@@ -450,6 +548,7 @@ class AgainstABroker(RuleBasedStateMachine):
         culprit = data.draw(st.sampled_from(suspects))
         for attempt in waiting[waiting.index(culprit) :]:
             attempt.routed = attempt.nacked = False
+        culprit.refused = len(waiting) == 1
         self.suspects |= {attempt.key for attempt in waiting}
         self.channel = None
         self.ledger.poisoned("406")
