@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Hashable
 from concurrent.futures import Future
 from typing import Any
 
+from durable_ws.exceptions import PublishError
 from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
 from durable_ws.link import Link, LinkSettings
@@ -28,6 +30,9 @@ logger = logging.getLogger(__name__)
 WINDOW_BYTES = 64 * 1024 * 1024
 """Together with the window in messages this bounds the memory that pipelined messages take."""
 
+_LOCK_S = 0.01  # far longer than anybody holds the lock
+_LOOK_AGAIN_S = 1.0  # who waits for room looks by itself at times, should what woke it have been lost by Ctrl-C
+
 
 class _Outcome(Future[Receipt]):
     """The future of one message."""
@@ -35,6 +40,36 @@ class _Outcome(Future[Receipt]):
     def cancel(self) -> bool:
         """What may be written can't be cancelled."""
         return False
+
+
+class _Call:
+    """Where one caller waits for the outcome: less than a future, and a wait that no signal handler's error breaks."""
+
+    __slots__ = ("_lock", "_outcome")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._outcome: Receipt | PublishError | None = None
+
+    def done(self) -> bool:
+        return self._outcome is not None
+
+    def set_result(self, receipt: Receipt) -> None:
+        self._outcome = receipt
+        self._lock.release()
+
+    def set_exception(self, error: PublishError) -> None:
+        self._outcome = error
+        self._lock.release()
+
+    def wait(self) -> Receipt:
+        self._lock.acquire()
+        outcome = self._outcome
+        if not isinstance(outcome, Receipt):
+            assert outcome is not None  # noqa: S101 - the lock was released
+            raise outcome
+        return outcome
 
 
 class Pool:
@@ -48,9 +83,13 @@ class Pool:
 
     def __init__(self, settings: LinkSettings, *, max_connections: int, window: int) -> None:
         self._window = window
-        self._gate = threading.Condition()
+        # A lock in C, which an exception of a signal handler (Ctrl-C) can't leave locked, and which the thread that
+        # holds it may take again, as in a signal handler that publishes. The I/O thread never waits for it without end.
+        self._lock = threading.RLock()
+        self._waiters: deque[threading.Lock] = deque()  # of those that wait for room, each locked by its own
         self._under_way = 0
         self._under_way_bytes = 0
+        self._left = self._left_bytes = 0  # of the window, but not yet counted off
         self._inbox: deque[Job] = deque()
         self._woken = False
         self._closing = False
@@ -68,6 +107,17 @@ class Pool:
     def _links(self) -> list[Link]:
         return self._all.all
 
+    def call(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> Receipt:
+        """Publish a message and wait for its confirm; takes what :meth:`submit` takes.
+
+        Raises:
+            PublishError: by the deadline.
+        """
+        call = _Call()
+        began = time.monotonic()
+        self._put(Job(message, began, began + timeout_s, lane, require_route, call))
+        return call.wait()
+
     def submit(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> Future[Receipt]:
         """Take in a message; waits while the window is full.
 
@@ -80,27 +130,55 @@ class Pool:
         Returns:
             The receipt, or a PublishError, by the deadline; callbacks run on the I/O thread.
         """
-        began = time.monotonic()
-        deadline = began + timeout_s
         future = _Outcome()
-        job = Job(message, began, deadline, lane, require_route, future)
-        size = len(message.body)
-        with self._gate:
-            if not self._admits(size) and threading.current_thread() is not self._thread:
-                self._gate.wait_for(lambda: self._admits(size), max(0.0, deadline - time.monotonic()))
-                if not self._admits(size):
-                    job.settle(Fate.NOT_SENT, 0, "the deadline passed in a full window")
-                    return future
+        began = time.monotonic()
+        self._put(Job(message, began, began + timeout_s, lane, require_route, future))
+        return future
+
+    def _put(self, job: Job) -> None:
+        size = len(job.message.body)
+        while not self._enter(job, size):
+            left_s = job.deadline - time.monotonic()
+            if left_s <= 0:
+                job.settle(Fate.NOT_SENT, 0, "the deadline passed in a full window")
+                break
+            self._wait_for_room(size, min(left_s, _LOOK_AGAIN_S))
+
+    def _enter(self, job: Job, size: int) -> bool:
+        """Take the job in, or settle it, if the pool is closing; False: there is no room for it."""
+        with self._lock:
             if self._closing:
                 job.settle(Fate.NOT_SENT, 0, "the publisher was closed")
-                return future
+                return True
+            if not self._admits(size) and threading.current_thread() is not self._thread:
+                return False
+            # In this order: should Ctrl-C come in between, the window is wider by one, and never narrower for good.
+            self._inbox.append(job)
             self._under_way += 1
             self._under_way_bytes += size
-            self._inbox.append(job)
-            if not self._woken:  # still in the gate: the loop can't be closed before it has been told
-                self._woken = True
+            if not self._woken:  # still in the lock: the loop can't be closed before it has been told
                 self._loop.call_soon_threadsafe(self._take_in)
-        return future
+                self._woken = True  # which the I/O thread takes back in the lock
+        return True
+
+    def _wait_for_room(self, size: int, timeout_s: float) -> None:
+        """Wait until there may be some. (A Condition would not do: what a signal handler raises can break its wait.)"""
+        waiter = threading.Lock()
+        waiter.acquire()
+        try:
+            self._waiters.append(waiter)
+            if not self._closing and not self._admits(size):
+                waiter.acquire(timeout=timeout_s)
+        finally:
+            with contextlib.suppress(ValueError):  # it was woken
+                self._waiters.remove(waiter)
+
+    def _wake(self, count: int) -> None:
+        """Wake so many of those that wait for room."""
+        while count > 0 and self._waiters:
+            with contextlib.suppress(IndexError):  # it has just left by itself
+                self._waiters.popleft().release()
+            count -= 1
 
     def close(self, timeout_s: float) -> None:
         """Wait for what is under way, then close the connections and end the thread. Idempotent.
@@ -108,25 +186,24 @@ class Pool:
         Args:
             timeout_s: for what is under way; what is not settled by then is given up. The connections have a second.
         """
-        with self._gate:
-            first, self._closing = not self._closing, True
-            self._gate.notify_all()
-        if first:
-            self._close_by = time.monotonic() + timeout_s
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._begin_to_close(timeout_s)
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
     def stop_soon(self) -> None:
         """Begin to close without waiting; for a publisher that was forgotten."""
-        with self._gate:
-            first, self._closing = not self._closing, True
-        if first:
-            self._close_by = time.monotonic()
+        self._begin_to_close(0.0)
+
+    def _begin_to_close(self, timeout_s: float) -> None:
+        with self._lock:
+            self._closing = True
+            self._close_by = min(self._close_by, time.monotonic() + timeout_s)
+        self._wake(len(self._waiters))
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     def _admits(self, size: int) -> bool:
-        if self._closing or self._under_way == 0:
+        if self._under_way == 0:
             return True
         return self._under_way < self._window and self._under_way_bytes + size <= WINDOW_BYTES
 
@@ -140,9 +217,11 @@ class Pool:
             logger.exception("the I/O thread of durable_ws ended")
             raise
         finally:
-            with self._gate:
-                self._closing = True
-                self._gate.notify_all()
+            locked = self._lock.acquire(timeout=1.0)
+            self._closing = True
+            if locked:
+                self._lock.release()
+            self._wake(len(self._waiters))
             self._drop_all()
             self._loop.close()
 
@@ -164,7 +243,11 @@ class Pool:
         await self._all.close()
 
     def _take_in(self) -> None:
-        self._woken = False
+        if self._lock.acquire(timeout=_LOCK_S):
+            self._woken = False
+            self._lock.release()
+        else:  # whoever holds it may be in a signal handler that waits for us: go on without
+            self._loop.call_later(_LOCK_S, self._take_in)
         jobs, inbox = [], self._inbox
         while inbox:
             jobs.append(inbox.popleft())
@@ -172,15 +255,26 @@ class Pool:
 
     def _on_settled(self, events: list[Settled[Job]]) -> None:
         """Make room for others, and tell the callers."""
-        size = sum([len(event.key.message.body) for event in events])
-        with self._gate:
-            self._under_way -= len(events)
-            self._under_way_bytes -= size
-            self._gate.notify(len(events))
+        self._left += len(events)
+        for event in events:
+            self._left_bytes += len(event.key.message.body)
+        self._make_room()
         if not self._all.jobs:
             self._settled_all.set()
         for job, fate, attempts, reason in events:
             job.settle(fate, attempts, reason)
+
+    def _make_room(self) -> None:
+        if not self._lock.acquire(timeout=_LOCK_S):  # as above
+            self._loop.call_later(_LOCK_S, self._make_room)
+            return
+        try:
+            self._under_way -= self._left
+            self._under_way_bytes -= self._left_bytes
+            left, self._left, self._left_bytes = self._left, 0, 0
+        finally:
+            self._lock.release()
+        self._wake(left)
 
     def _drop_all(self) -> None:
         """Nobody may wait for ever, whatever ended the thread."""

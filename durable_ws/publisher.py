@@ -7,10 +7,10 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from durable_ws.batch import Batch
 from durable_ws.exceptions import BatchError, DurableWsError, InvalidState
@@ -21,6 +21,8 @@ from durable_ws.pool import Pool
 from durable_ws.receipt import Receipt
 
 __all__ = ["Publisher"]
+
+_T = TypeVar("_T")
 
 
 class Publisher:
@@ -85,7 +87,7 @@ class Publisher:
             close_timeout_s=close_timeout_s,
         )
         self._close_timeout_s = self._options.close_timeout_s
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may publish while its own thread is in here
         self._closed = False
         _publishers.add(self)
 
@@ -125,7 +127,9 @@ class Publisher:
             OutcomeUnknown: it was written, and no confirm came by the deadline.
             InvalidState: the publisher is closed.
         """
-        return self.submit(
+        return self._begin(
+            Pool.call,
+            threading.get_ident(),
             payload,
             to,
             routing_key,
@@ -133,7 +137,7 @@ class Publisher:
             require_route=require_route,
             timeout=timeout,
             **properties,
-        ).result()
+        )
 
     def submit(
         self,
@@ -222,8 +226,12 @@ class Publisher:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _submit(
+    def _submit(self, *arguments: Any, **options: Any) -> Future[Receipt]:
+        return self._begin(Pool.submit, *arguments, **options)
+
+    def _begin(
         self,
+        put: Callable[..., _T],
         lane: Hashable,
         payload: object,
         to: str,
@@ -234,11 +242,13 @@ class Publisher:
         require_route: bool | None = None,
         timeout: float | None = None,
         **properties: Any,
-    ) -> Future[Receipt]:
+    ) -> _T:
+        """Make the message and put it into the pool, by either of the pool's two ways."""
         options = self._options
         timeout_s = options.timeout if timeout is None else seconds("timeout", timeout)
         message = options.message(payload, to, routing_key, message_id, properties)
-        return self._running_pool().submit(
+        return put(
+            self._running_pool(),
             message,
             timeout_s=timeout_s,
             lane=lane,
@@ -253,12 +263,19 @@ class Publisher:
             pool.close(timeout_s)
 
     def _running_pool(self) -> Pool:
+        pool = self._pool
+        if pool is not None and not self._closed:
+            return pool
         with self._lock:
             if self._closed:
                 raise InvalidState("the publisher is closed: make a new one")
             if self._pool is None:
                 options = self._options
-                self._pool = Pool(options.link, max_connections=options.max_connections, window=options.window)
+                made = Pool(options.link, max_connections=options.max_connections, window=options.window)
+                if self._pool is None:
+                    self._pool = made
+                else:  # a signal handler was quicker
+                    made.stop_soon()
             return self._pool
 
     def _forget_parent(self) -> None:
@@ -267,7 +284,7 @@ class Publisher:
             # Kept for ever: finalising the parent's loop here would change the epoll instance that both share.
             _inherited.append(self._pool)
             self._pool = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()

@@ -113,7 +113,7 @@ def test_close_ends_those_that_wait_in_a_full_window(make_publisher: MakePublish
         assert active.wait_fired(20.0)
         waiting = threading.Thread(target=publish)
         waiting.start()
-        wait(lambda: publisher._pool is not None and publisher._pool._gate._waiters, "it waits in the window")  # type: ignore[attr-defined]
+        wait(lambda: publisher._pool is not None and publisher._pool._waiters, "it waits in the window")
         closing = threading.Thread(target=publisher.close)
         closing.start()
         waiting.join(10.0)
@@ -352,7 +352,7 @@ def test_an_io_thread_that_ends(make_publisher: MakePublisher, link: Link, wait:
         assert pool is not None
         waiting = threading.Thread(target=publish)
         waiting.start()
-        wait(lambda: pool._gate._waiters, "it waits in the window")  # type: ignore[attr-defined]
+        wait(lambda: pool._waiters, "it waits in the window")
         wait(lambda: not link.proxy.connections, "the pause before the next attempt")
         pool._loop.call_soon_threadsafe(pool._loop.stop)
         with pytest.raises(OutcomeUnknown, match="the publisher's I/O thread has ended"):

@@ -1,4 +1,4 @@
-"""Ctrl-C while a publish waits."""
+"""Ctrl-C while a publish waits, and signal handlers that publish or raise at any moment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.durable_ws.conftest import Link, MakePublisher, Queues, Wait
+    from tests.durable_ws.conftest import Link, MakePublisher, Queues, RunScript, Wait
 
 pytestmark = pytest.mark.broker
 
@@ -63,7 +63,7 @@ def test_while_waiting_in_a_full_window(
     with link.fault("stall") as active:
         publisher.submit("b")
         assert active.wait_fired(20.0)
-        ctrl_c(lambda: pool._gate._waiters)  # type: ignore[attr-defined]
+        ctrl_c(lambda: pool._waiters)
         with pytest.raises(KeyboardInterrupt):
             publisher.publish("c")
     assert publisher.publish("d").attempts == 1
@@ -97,3 +97,74 @@ def test_while_closing(make_publisher: MakePublisher, link: Link, ctrl_c: CtrlC,
     wait(future.done, "the message is confirmed all the same")
     publisher.close()
     assert future.result().attempts == 1
+
+
+def test_a_signal_handler_that_publishes(run_script: RunScript, queues: Queues, queue: str) -> None:
+    """Wherever the main thread is interrupted, in the midst of a publish too: each is confirmed, and nothing hangs."""
+    done = run_script(
+        """
+import itertools
+count, busy = itertools.count(), []
+def publish_more(*_):
+    if busy:
+        return  # of what interrupts the handler itself, nothing is to come
+    busy.append(True)
+    n = next(count)
+    if n < 300:
+        assert publisher.publish(f"handler {n}").attempts == 1
+    busy.clear()
+publisher = Publisher(exchanges=EXCHANGES, window=4)
+signal.signal(signal.SIGALRM, publish_more)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.002)
+for n in range(300):
+    assert publisher.publish(f"main {n}").attempts == 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+publisher.close()
+print(min(next(count), 300))
+""",
+        timeout_s=120.0,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    bodies = [got.body.decode() for got in queues.take(queue)]
+    assert [body for body in bodies if body.startswith("main")] == [f"main {n}" for n in range(300)]
+    assert sorted(body for body in bodies if body.startswith("handler")) == sorted(
+        f"handler {n}" for n in range(int(done.stdout))
+    )
+
+
+def test_a_signal_handler_that_raises(run_script: RunScript, queues: Queues, queue: str) -> None:
+    """Wherever it strikes: what was told to be confirmed is in the queue, and the publisher goes on, window and all."""
+    done = run_script(
+        """
+class Struck(Exception): pass
+def strike(*_):
+    raise Struck
+signal.signal(signal.SIGALRM, strike)
+publisher = Publisher(exchanges=EXCHANGES, window=2)
+publisher.publish("first")
+struck = 0
+for n in range(400):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0001 + n % 40 * 0.00005)
+        try:
+            publisher.publish(f"{n}")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        print(n)
+    except Struck:
+        struck += 1
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+assert struck, "it has struck"
+threads = [threading.Thread(target=publisher.publish, args=(f"after {n}",)) for n in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+publisher.close()
+""",
+        timeout_s=120.0,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    bodies = {got.body.decode() for got in queues.take(queue)}
+    assert set(done.stdout.split()) <= bodies
+    assert {f"after {n}" for n in range(8)} <= bodies

@@ -109,7 +109,7 @@ def test_a_full_window_lets_in_as_it_empties(make_publisher: MakePublisher, link
         assert active.wait_fired(20.0)
         thread = threading.Thread(target=lambda: receipts.append(publisher.publish("b")))
         thread.start()
-        wait(lambda: publisher._pool is not None and publisher._pool._gate._waiters, "it waits in the window")  # type: ignore[attr-defined]
+        wait(lambda: publisher._pool is not None and publisher._pool._waiters, "it waits in the window")
         assert receipts == []
     thread.join()
     assert under_way.result().attempts == receipts[0].attempts == 1
