@@ -35,7 +35,7 @@ from conformance.report.console import forget_output
 from conformance.report.terminal import Progress, print_report
 from conformance.world.broker.choose import broker_maker
 from conformance.world.broker.hardened import hardened_for
-from conformance.world.publisher.choose import chosen_publisher
+from conformance.world.publisher.choose import chosen_publisher, with_offers
 
 __all__ = ["EXIT_STATUS", "certify"]
 
@@ -110,6 +110,8 @@ def certify(
     system = chosen_system(annotations)
     resolved, note = contract_for(contract, broker)
     refuse_unknown_accepted(resolved)
+    if not (publisher is not None and publisher_command is not None):  # which is refused below
+        resolved = with_offers(resolved, publisher, publisher_command)
     soak_s = _soak_option(soak, budget)
     generate_s = duration_option("--budget", budget or _DEFAULT_BUDGET)
     run_seed = secrets.randbelow(2**32) if seed is None else whole_option("--seed", seed)

@@ -38,6 +38,7 @@ from conformance.scenario.steps import (
     Behave,
     BrokerDown,
     BrokerUp,
+    ClosePublisher,
     CloseTab,
     DuplicateTab,
     EndFault,
@@ -58,6 +59,7 @@ from conformance.world.tab.clients import TAB_CLIENTS
 __all__ = ["Engine"]
 
 _PUBLISHER = "publisher"
+_FAILOVER = "publisher's further address"
 _BROKER = "broker"
 _LOOK_S = 0.25
 _COUNTS_LAG_S = 6.0
@@ -131,8 +133,17 @@ class Engine:
         self._amqp = urlsplit(world.broker.addresses.amqp)
         self._web_stomp = urlsplit(world.broker.addresses.web_stomp)
         self._publisher_link = self._link(_PUBLISHER, (self._amqp.hostname, self._amqp.port), "amqp")
-        self._node = NodeAtFault(world.broker, naming, recorder, lambda seconds: live.wait_for(lambda: False, seconds))
-        self._lane = PublisherLane(self.make_publisher, naming, recorder, live.nudge)
+        self._failover_link = (
+            self._link(_FAILOVER, (self._amqp.hostname, self._amqp.port), "amqp")
+            if "failover" in (world.contract.publisher.offers or ())
+            else None
+        )
+        self._node = NodeAtFault(
+            world.broker, naming, recorder, lambda seconds: live.wait_for(lambda: False, seconds), live
+        )
+        self._lane = PublisherLane(
+            self.make_publisher, naming, recorder, live.nudge, user=unquote(self._amqp.username or "guest")
+        )
 
     # --- the run ---------------------------------------------------------------------------------
 
@@ -220,7 +231,11 @@ class Engine:
         if step.wait:
             # A publisher that keeps no deadline of its own must not hang the run: it goes on, and what has no
             # outcome by the end is counted as unknown.
-            self._live.wait_for(future.done, self._publish_patience_s)
+            self._live.wait_for(future.done, self._publish_patience_s if step.wait_s is None else step.wait_s)
+
+    @do.register
+    def _(self, step: ClosePublisher) -> None:
+        self._live.wait_for(self._lane.close_publisher().done, step.wait_s)
 
     @do.register
     def _(self, step: BeginFault) -> None:
@@ -408,11 +423,16 @@ class Engine:
     # --- publisher -------------------------------------------------------------------------------
 
     def make_publisher(self) -> PublisherUnderTest:
-        """The publisher under test, on its proxied link."""
-        host, port = self._publisher_link.proxy.address
+        """The publisher under test, on its proxied link; one that offers failover gets a further address."""
+        url = self._url_through(self._publisher_link)
+        if self._failover_link is None:
+            return self._world.make_publisher(url, self._exchanges)
+        return self._world.make_publisher(url, self._exchanges, failover=[self._url_through(self._failover_link)])
+
+    def _url_through(self, link: _Link) -> str:
+        host, port = link.proxy.address
         credentials, at, _ = self._amqp.netloc.rpartition("@")
-        url = self._amqp._replace(netloc=f"{credentials}{at}{host}:{port}").geturl()
-        return self._world.make_publisher(url, self._exchanges)
+        return self._amqp._replace(netloc=f"{credentials}{at}{host}:{port}").geturl()
 
     @property
     def _publish_patience_s(self) -> float:
@@ -566,8 +586,9 @@ class Engine:
                 page.tab.leave()
             self._lane.close()
         finally:
-            for link in (self._publisher_link, *(page.link for page in self._pages.values())):
-                link.proxy.close()
+            for link in (self._publisher_link, self._failover_link, *(page.link for page in self._pages.values())):
+                if link is not None:
+                    link.proxy.close()
             if self._broker_is_up:
                 self._world.broker.delete(
                     queues=[self._naming.queue(name) for name in self._pages],

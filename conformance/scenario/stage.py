@@ -25,6 +25,7 @@ from conformance.scenario.steps import (
     Behave,
     BrokerDown,
     BrokerUp,
+    ClosePublisher,
     CloseTab,
     DuplicateTab,
     EndFault,
@@ -125,6 +126,10 @@ class Stage:
                     "body", "two empty bodies can't be told apart", "Publish one in a scenario, with count 1."
                 )
             self.published_empty = True
+
+    @apply.register
+    def _(self, step: ClosePublisher) -> None:
+        """At any time, also where none has published yet."""
 
     @apply.register
     def _(self, step: BeginFault) -> None:
