@@ -110,8 +110,7 @@ def certify(
     system = chosen_system(annotations)
     resolved, note = contract_for(contract, broker)
     refuse_unknown_accepted(resolved)
-    if not (publisher is not None and publisher_command is not None):  # which is refused below
-        resolved = with_offers(resolved, publisher, publisher_command)
+    resolved = with_offers(resolved, publisher, publisher_command)
     soak_s = _soak_option(soak, budget)
     generate_s = duration_option("--budget", budget or _DEFAULT_BUDGET)
     run_seed = secrets.randbelow(2**32) if seed is None else whole_option("--seed", seed)

@@ -206,7 +206,7 @@ class PublisherLane:
         """What the step asks for, each message's own copy."""
         if step.properties is None:
             return None
-        properties: dict[str, Any] = copy.deepcopy(dict(step.properties))
+        properties: dict[str, Any] = {str(name): copy.deepcopy(value) for name, value in step.properties.items()}
         if properties.get("user_id") == _USER:
             properties["user_id"] = self._user
         return properties

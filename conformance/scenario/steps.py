@@ -103,8 +103,8 @@ class Publish(_Step):
     """Publish ``count`` messages to ``exchange`` (a key of the contract's ``[exchanges]``).
 
     ``pipelined``: all at once, by so many ``callers`` at a time, else one after the other. ``wait`` false: the next
-    step begins at once, and the scenario's end waits for the outcomes; ``wait_s``: for so many seconds at most, None: as
-    long as a publish may take. Order between two Publish steps is kept unless ``wait`` is false.
+    step begins at once, and the scenario's end waits for the outcomes; ``wait_s``: for so many seconds at most, None:
+    as long as a publish may take. Order between two Publish steps is kept unless ``wait`` is false.
 
     ``properties`` and ``timeout_s`` are handed to the publisher, which must offer to take them
     (:data:`conformance.contract.model.Offer`). A ``user_id`` of ``{user}`` is whom the publisher logs in as.
@@ -213,8 +213,8 @@ class Settle(_Step):
 
 
 Step = Annotated[
-    OpenTab | ReloadTab | DuplicateTab | CloseTab | Behave | Publish | ClosePublisher | BeginFault | AwaitFault | EndFault
-    | BrokerDown | BrokerUp | AdvanceClock | ObserveQueue | AwaitQueue | Attempt | Settle,
+    OpenTab | ReloadTab | DuplicateTab | CloseTab | Behave | Publish | ClosePublisher | BeginFault | AwaitFault
+    | EndFault | BrokerDown | BrokerUp | AdvanceClock | ObserveQueue | AwaitQueue | Attempt | Settle,
     Field(discriminator="step"),
 ]  # fmt: skip
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import pika
 from pika.exceptions import (
@@ -37,6 +38,7 @@ __all__ = [
     "NoConfirms",
     "NotMandatory",
     "Optimist",
+    "Outgoing",
     "Plain",
     "Reordering",
     "Shedding",
@@ -61,6 +63,7 @@ class Outgoing:
     message_id: str
     delivery_mode: int = 2
     mandatory: bool = True
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Plain:
@@ -126,7 +129,9 @@ class Plain:
             outgoing.exchange,
             outgoing.routing_key,
             outgoing.body,
-            pika.BasicProperties(message_id=outgoing.message_id, delivery_mode=outgoing.delivery_mode),
+            pika.BasicProperties(
+                message_id=outgoing.message_id, delivery_mode=outgoing.delivery_mode, **outgoing.properties
+            ),
             mandatory=outgoing.mandatory,
         )
 

@@ -20,12 +20,12 @@ class PublisherUnderTest(Protocol):
 
     @property
     def publish(self) -> Callable[..., object]:
-        """``publish(body: bytes, *, exchange: str, routing_key: str, message_id: str)`` publishes one message and returns
-        once it is confirmed.
+        """Publish one message and return once it is confirmed.
 
-        Only what the publisher offers to take (:data:`conformance.contract.model.Offer`) comes besides:
-        ``properties``, AMQP property names to values (``expiration`` as text, ``timestamp`` in seconds since 1970), and
-        ``timeout``, the seconds after which the call ends with what is known of the message.
+        It is called with ``body: bytes`` and, by their names, ``exchange: str``, ``routing_key: str`` and
+        ``message_id: str``. Only what the publisher offers to take (:data:`conformance.contract.model.Offer`) comes
+        besides: ``properties``, AMQP property names to values (``expiration`` as text, ``timestamp`` in seconds since
+        1970), and ``timeout``, the seconds after which the call ends with what is known of the message.
         """
         ...
 

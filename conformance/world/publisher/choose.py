@@ -54,8 +54,8 @@ def chosen_publisher(contract: Contract, factory: str | None, command: str | Non
 def with_offers(contract: Contract, factory: str | None, command: str | None) -> Contract:
     """The contract with ``publisher.offers`` filled in: what the publisher under test is asked for.
 
-    What the contract says counts. Of a Python factory it is otherwise seen from the names of arguments; a program offers
-    nothing unless the contract says so.
+    What the contract says counts. Of a Python factory it is otherwise seen from the names of arguments; a program
+    offers nothing unless the contract says so.
 
     Args:
         contract, factory, command: as for :func:`chosen_publisher`.
@@ -64,6 +64,8 @@ def with_offers(contract: Contract, factory: str | None, command: str | None) ->
         UsageError: the factory can't be loaded, or the contract has ``durable_ws`` offer what it does not.
     """
     section = contract.publisher
+    if factory is not None and command is not None:
+        return contract  # which chosen_publisher refuses
     if factory is None and command is None:
         factory, command = section.python, None if section.command is None else section.command[0]
     ours = factory is None and command is None

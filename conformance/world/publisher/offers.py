@@ -19,8 +19,8 @@ DURABLE_WS_OFFERS: tuple[Offer, ...] = ("properties", "timeout")
 def offers_of(factory: Callable[..., Any]) -> list[Offer]:
     """What the publishers that a factory makes offer, by the names of arguments.
 
-    ``failover`` is an argument of the factory; ``properties`` and ``timeout`` are arguments of ``publish``, which can be
-    seen where the factory is a class or is annotated with the class that it returns.
+    ``failover`` is an argument of the factory; ``properties`` and ``timeout`` are arguments of ``publish``, which can
+    be seen where the factory is a class or is annotated with the class that it returns.
     """
     publish = getattr(_made_by(factory), "publish", None)
     return [offer for offer in get_args(Offer) if names(factory if offer == "failover" else publish, offer)]
