@@ -58,8 +58,8 @@ BROKEN = (
         why="A connection that turns out to be lost counts as success.",
         publisher=publishers.Optimist,
         checks=("publishing/cut-while-idle",),
-        kind="lost",
-        cause="publisher-dropped",
+        kind="misreported",
+        cause="unconfirmed",
     ),
     World(
         id="publisher-shrugs-at-refusals",
@@ -236,6 +236,12 @@ _PLAIN = (
 )
 
 SOUND = (
+    World(
+        id="plain-publisher-blocked",
+        why="The same publisher waits for as long as an alarm blocks it.",
+        publisher=publishers.Plain,
+        checks=("publishing/blocked-by-an-alarm",),
+    ),
     World(
         id="plain-publisher-in-every-case",
         why="pika under a lock holds whatever is asked of a publisher that offers nothing more.",

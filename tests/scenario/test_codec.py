@@ -18,6 +18,7 @@ from conformance.scenario.steps import (
     Behave,
     BrokerDown,
     BrokerUp,
+    ClosePublisher,
     CloseTab,
     DuplicateTab,
     EndFault,
@@ -33,6 +34,8 @@ WHOLE = Scenario(
     steps=(
         OpenTab(tab="t1", key="news.*"),
         Publish(key="news.é", count=3, body="unicode", wait=False),
+        Publish(key="news.a", properties={"priority": 7, "headers": {"a": [1, None]}}, timeout_s=0.5, wait_s=2),
+        ClosePublisher(wait_s=0.5),
         Behave(tab="t1", withhold_acks=True),
         BeginFault(link="t1", fault="cut_after_delivery", parameters={"n": 2}),
         AwaitFault(link="t1"),

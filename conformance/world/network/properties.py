@@ -27,7 +27,8 @@ def said(properties: commands.Basic.Properties) -> dict[str, Any]:
     return {
         _OTHER_NAMES.get(name, name): _plain(value)
         for name in _NAMES
-        if (value := getattr(properties, name, None)) is not None
+        # pamqp has "" for a cluster_id that is not there.
+        if (value := getattr(properties, name, None)) is not None and (name, value) != ("cluster_id", "")
     }
 
 
