@@ -193,6 +193,7 @@ def failover(contract: Contract) -> Iterable[Step]:
     tell = Telling(contract)
     return (
         tell.open(),
+        tell.second_address(),
         tell.publish(1),
         tell.begin("rst", link="publisher"),
         tell.publish(3, wait_s=12),

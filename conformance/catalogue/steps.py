@@ -9,6 +9,7 @@ from typing import Any, Literal
 from conformance.catalogue.keys import binding, concrete, stray
 from conformance.contract.model import Contract
 from conformance.scenario.steps import (
+    AddAddress,
     AwaitFault,
     BeginFault,
     Behave,
@@ -75,6 +76,10 @@ class Telling:
         """Publish ``count`` messages that nobody is bound for; nothing where there can be none (a fanout exchange)."""
         key = stray(self.contract)
         return () if key is None else (Publish(exchange=self.contract.tab.exchange, key=key, count=count),)
+
+    def second_address(self) -> AddAddress:
+        """Give the publisher, which is made with the first message, a second address of the broker."""
+        return AddAddress()
 
     def close_publisher(self) -> ClosePublisher:
         """Have the publisher closed; it may take a second, or the rest of what is under way, whichever ends first."""

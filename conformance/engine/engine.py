@@ -30,6 +30,7 @@ from conformance.history.events import (
 )
 from conformance.history.file import HistoryWriter
 from conformance.scenario.steps import (
+    AddAddress,
     AdvanceClock,
     Attempt,
     AwaitFault,
@@ -59,7 +60,7 @@ from conformance.world.tab.clients import TAB_CLIENTS
 __all__ = ["Engine"]
 
 _PUBLISHER = "publisher"
-_FAILOVER = "publisher's further address"
+_FURTHER = "publisher's further address"
 _BROKER = "broker"
 _LOOK_S = 0.25
 _COUNTS_LAG_S = 6.0
@@ -133,11 +134,7 @@ class Engine:
         self._amqp = urlsplit(world.broker.addresses.amqp)
         self._web_stomp = urlsplit(world.broker.addresses.web_stomp)
         self._publisher_link = self._link(_PUBLISHER, (self._amqp.hostname, self._amqp.port), "amqp")
-        self._failover_link = (
-            self._link(_FAILOVER, (self._amqp.hostname, self._amqp.port), "amqp")
-            if "failover" in (world.contract.publisher.offers or ())
-            else None
-        )
+        self._further_links: list[_Link] = []
         self._node = NodeAtFault(
             world.broker, naming, recorder, lambda seconds: live.wait_for(lambda: False, seconds), live
         )
@@ -232,6 +229,10 @@ class Engine:
             # A publisher that keeps no deadline of its own must not hang the run: it goes on, and what has no
             # outcome by the end is counted as unknown.
             self._live.wait_for(future.done, self._publish_patience_s if step.wait_s is None else step.wait_s)
+
+    @do.register
+    def _(self, step: AddAddress) -> None:  # noqa: ARG002 - a step without parameters
+        self._further_links.append(self._link(_FURTHER, (self._amqp.hostname, self._amqp.port), "amqp"))
 
     @do.register
     def _(self, step: ClosePublisher) -> None:
@@ -423,11 +424,12 @@ class Engine:
     # --- publisher -------------------------------------------------------------------------------
 
     def make_publisher(self) -> PublisherUnderTest:
-        """The publisher under test, on its proxied link; one that offers failover gets a further address."""
+        """The publisher under test, on its proxied link, and on further ones if there are any."""
         url = self._url_through(self._publisher_link)
-        if self._failover_link is None:
+        if not self._further_links:
             return self._world.make_publisher(url, self._exchanges)
-        return self._world.make_publisher(url, self._exchanges, failover=[self._url_through(self._failover_link)])
+        further = [self._url_through(link) for link in self._further_links]
+        return self._world.make_publisher(url, self._exchanges, failover=further)
 
     def _url_through(self, link: _Link) -> str:
         host, port = link.proxy.address
@@ -586,9 +588,9 @@ class Engine:
                 page.tab.leave()
             self._lane.close()
         finally:
-            for link in (self._publisher_link, self._failover_link, *(page.link for page in self._pages.values())):
-                if link is not None:
-                    link.proxy.close()
+            pages = (page.link for page in self._pages.values())
+            for link in (self._publisher_link, *self._further_links, *pages):
+                link.proxy.close()
             if self._broker_is_up:
                 self._world.broker.delete(
                     queues=[self._naming.queue(name) for name in self._pages],

@@ -17,6 +17,7 @@ from conformance.contract.refusal import did_you_mean
 from conformance.errors import UsageError
 from conformance.faults.base import LinkKind, make_fault
 from conformance.scenario.steps import (
+    AddAddress,
     AdvanceClock,
     Attempt,
     AwaitFault,
@@ -127,8 +128,9 @@ class Stage:
                 )
             self.published_empty = True
 
-    @apply.register
-    def _(self, step: ClosePublisher) -> None:
+    @apply.register(AddAddress)
+    @apply.register(ClosePublisher)
+    def _(self, step: AddAddress | ClosePublisher) -> None:
         """At any time, also where none has published yet."""
 
     @apply.register

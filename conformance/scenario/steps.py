@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "AddAddress",
     "AdvanceClock",
     "Attempt",
     "AttemptKind",
@@ -124,6 +125,13 @@ class Publish(_Step):
     wait_s: Annotated[float, Field(gt=0, le=600, strict=False)] | None = Field(default=None, exclude_if=_unset)
 
 
+class AddAddress(_Step):
+    """Have a further address of the broker: the publisher is given it if it is made later, and must offer to take it
+    (:data:`conformance.contract.model.Offer`). Faults of the publisher's link are of its first address alone."""
+
+    step: Literal["add_address"] = "add_address"
+
+
 class ClosePublisher(_Step):
     """Have the publisher closed, in the middle of whatever it does; what is published later is by a new one.
 
@@ -213,8 +221,8 @@ class Settle(_Step):
 
 
 Step = Annotated[
-    OpenTab | ReloadTab | DuplicateTab | CloseTab | Behave | Publish | ClosePublisher | BeginFault | AwaitFault
-    | EndFault | BrokerDown | BrokerUp | AdvanceClock | ObserveQueue | AwaitQueue | Attempt | Settle,
+    OpenTab | ReloadTab | DuplicateTab | CloseTab | Behave | Publish | AddAddress | ClosePublisher | BeginFault
+    | AwaitFault | EndFault | BrokerDown | BrokerUp | AdvanceClock | ObserveQueue | AwaitQueue | Attempt | Settle,
     Field(discriminator="step"),
 ]  # fmt: skip
 

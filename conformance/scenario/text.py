@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.contract.duration import text_of
 from conformance.scenario.steps import (
+    AddAddress,
     AdvanceClock,
     Attempt,
     AwaitFault,
@@ -89,6 +90,11 @@ def _(step: Publish) -> str:
     if step.wait and step.wait_s is not None:
         waits = f", waiting {step.wait_s:g} s at most"
     return f"publish {what}{size}{kind} to {step.exchange}{key}{at_once}{given}{waits}"
+
+
+@step_text.register
+def _(step: AddAddress) -> str:  # noqa: ARG001 - a step without fields
+    return "have a further address of the broker for the publisher"
 
 
 @step_text.register

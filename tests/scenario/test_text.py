@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from conformance.scenario.steps import (
+    AddAddress,
     AdvanceClock,
     Attempt,
     AwaitFault,
@@ -49,6 +50,7 @@ LINES: list[tuple[Step, str]] = [
         'publish 1 message to pubsub "a" with content-type, priority and user-id within 0.5 s, waiting 2 s at most',
     ),
     (Publish(key="a", properties={"headers": {}}), 'publish 1 message to pubsub "a" with headers'),
+    (AddAddress(), "have a further address of the broker for the publisher"),
     (ClosePublisher(), "close the publisher, waiting 1 s at most"),
     (BeginFault(link="t1", fault="rst"), "begin rst on the link of t1"),
     (
