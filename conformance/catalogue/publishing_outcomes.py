@@ -56,7 +56,7 @@ def _can_refuse(contract: Contract) -> bool:
     "publishing/nack-told",
     rule="A message that the broker refuses with a nack is not called confirmed.",
     source=NACKS,
-    expectation="What the full queue refuses is nacked, and reported so; what is published once there is room arrives.",
+    expectation="What the full queue refuses is told so, or published again until there is room.",
     needs=["admin"],
     fits=_can_refuse,
 )

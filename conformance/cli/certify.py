@@ -123,7 +123,9 @@ def certify(
         raise UsageError("--timelines", f"{timelines!r} is no choice of timelines", "Take violated or all.")
     if not checks:
         raise UsageError(
-            "--only", "no check is left that the contract's promise asks for", "Pick others, or promise more."
+            "--only",
+            "no check is left that the contract's promise asks for, of what the publisher offers",
+            "Pick others, promise more, or see publisher.offers.",
         )
     name, make_publisher = chosen_publisher(resolved, publisher, publisher_command)
     folder = contract.parent if contract is not None else Path()

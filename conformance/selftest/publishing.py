@@ -237,12 +237,6 @@ _PLAIN = (
 
 SOUND = (
     World(
-        id="plain-publisher-blocked",
-        why="The same publisher waits for as long as an alarm blocks it.",
-        publisher=publishers.Plain,
-        checks=("publishing/blocked-by-an-alarm",),
-    ),
-    World(
         id="plain-publisher-in-every-case",
         why="pika under a lock holds whatever is asked of a publisher that offers nothing more.",
         publisher=publishers.Plain,

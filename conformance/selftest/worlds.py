@@ -735,7 +735,7 @@ _SOUND_WORLDS = (
         id="plain-publisher-in-trouble",
         why="The same while an administrator and an alarm are at work: what he destroys is not lost.",
         publisher=publishers.Plain,
-        checks=("administrator/all-disconnected", "administrator/exchange-removed", "broker/memory-alarm"),
+        checks=("administrator/all-disconnected", "administrator/exchange-removed", "publishing/blocked-by-an-alarm"),
     ),
     World(
         id="page-is-slow",

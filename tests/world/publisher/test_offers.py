@@ -14,6 +14,7 @@ from conformance.contract.loader import contract_from_dict
 from conformance.errors import UsageError
 from conformance.world.publisher.choose import chosen_publisher, with_offers
 from conformance.world.publisher.command import CommandPublisher
+from conformance.world.publisher.durable import _with_hosts
 from conformance.world.publisher.factory import FactoryPublisher
 from conformance.world.publisher.offers import DURABLE_WS_OFFERS, names, offers_of
 
@@ -187,3 +188,10 @@ def test_a_program_gets_what_it_offers() -> None:
             timeout=0.5,
         )
     publisher.close()
+
+
+def test_durable_ws_gets_all_addresses_in_one_url() -> None:
+    """Further hosts stand behind the first one's, and a single one is left as it is."""
+    further = ["amqp://guest:guest@127.0.0.1:2/%2F", "amqp://guest:guest@other:3/%2F"]
+    assert _with_hosts(URL, further) == "amqp://guest:guest@127.0.0.1:1,127.0.0.1:2,other:3/%2F"
+    assert _with_hosts(URL, []) == URL
