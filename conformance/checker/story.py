@@ -178,6 +178,10 @@ def sentence(event: Event) -> str:
             return _of_publisher(event)
         case PublishUnknown() | PublishFailed():
             return _of_publisher(event)
+        case PublisherClosing():
+            return "the publisher was asked to close"
+        case PublisherClosed(detail=detail):
+            return "the publisher has closed" + (f": {detail}" if detail else "")
         case PublishSeen() | ConfirmSeen() | ReturnSeen():
             return _on_the_wire(event)
         case TabDelivered() | TabHandled() | TabAcked():
@@ -209,10 +213,6 @@ def _of_the_run(event: Event) -> str:
         case ResourceDestroyed(what=what, name=name, by=by):
             what_of = {"queue": "queue", "messages": "all that was ready in queue", "exchange": "exchange"}[what]
             return f"an administrator was about to destroy {what_of} {name} ({by})"
-        case PublisherClosing():
-            return "the publisher was asked to close"
-        case PublisherClosed(detail=detail):
-            return "the publisher has closed" + (f": {detail}" if detail else "")
         case Quiesced(reached=reached, waited_s=waited):
             rest = "the run came to rest" if reached else "the run did not come to rest"
             return f"{rest} after {waited:.1f} s" + (f": {event.detail}" if event.detail else "")
