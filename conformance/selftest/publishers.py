@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import pika
 from pika.exceptions import (
+    AMQPConnectionError,
     AMQPError,
     ConnectionBlockedTimeout,
     NackError,
@@ -121,7 +122,7 @@ class Plain:
 
     def _write(self, outgoing: Outgoing) -> None:
         if self._channel is None or not self._channel.is_open:
-            self._connection = pika.BlockingConnection(self._parameters)
+            self._connection = self._connected()
             self._channel = self._connection.channel()
             if self.confirms:
                 self._channel.confirm_delivery()
@@ -134,6 +135,12 @@ class Plain:
             ),
             mandatory=outgoing.mandatory,
         )
+
+    def _connected(self) -> pika.BlockingConnection:
+        try:
+            return pika.BlockingConnection(self._parameters)
+        except ValueError as exc:  # so pika says it of a socket that was reset as it was connected
+            raise AMQPConnectionError(str(exc)) from exc
 
     def _drop_connection(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
