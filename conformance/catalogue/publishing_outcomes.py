@@ -57,6 +57,7 @@ def _can_refuse(contract: Contract) -> bool:
     rule="A message that the broker refuses with a nack is not called confirmed.",
     source=NACKS,
     expectation="What the full queue refuses is told so, or published again until there is room.",
+    asks=["administrator"],
     needs=["admin"],
     fits=_can_refuse,
 )

@@ -69,6 +69,14 @@ def test_each_case_holds_in_a_sound_world(case_id: str) -> None:
     assert any(case_id in world.checks for world in WORLDS.values() if world.kind is None and world.publisher)
 
 
+def test_a_broker_that_may_not_be_disturbed_can_be_certified() -> None:
+    """Where only links are promised to be survived, nothing is asked that takes an administrator."""
+    contract = contract_from_dict({"promise": {"survives": ["cut", "reload"]}})
+    asked = [CASES[check.id] for check in promised(contract) if check.id in PUBLISHING]
+    assert len(asked) >= 13
+    assert all(not case.needs for case in asked)
+
+
 @pytest.mark.parametrize(("kind", "asked"), [("quorum", False), ("classic", True)])
 def test_a_queue_without_a_hard_limit_is_not_asked_to_refuse(kind: str, asked: bool) -> None:
     """A quorum queue goes on taking messages for a while."""
