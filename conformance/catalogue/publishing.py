@@ -7,12 +7,20 @@ from typing import Any
 
 from conformance.catalogue.case import case
 from conformance.catalogue.keys import stray
-from conformance.catalogue.sources import AMQP_MANDATORY, CONFIRMS
+from conformance.catalogue.sources import AMQP_MANDATORY, CONFIRMS, PUBLISHER_RECOVERY
 from conformance.catalogue.steps import Telling
 from conformance.checker.verdict import Violation
 from conformance.contract.model import Contract
 from conformance.contract.topic import binding_matches
-from conformance.history.events import Event, PublishConfirmed, PublishInvoked, PublishSeen, TabSubscribed
+from conformance.history.events import (
+    Event,
+    FaultBegan,
+    FaultEnded,
+    PublishConfirmed,
+    PublishInvoked,
+    PublishSeen,
+    TabSubscribed,
+)
 from conformance.scenario.steps import Publish, Step
 
 __all__: list[str] = []
@@ -97,6 +105,101 @@ def refused_for_a_while(contract: Contract) -> Iterable[Step]:
         tell.publish(3, wait=False),
         tell.fired("publisher"),
         tell.heal("publisher"),
+        tell.settle(),
+    )
+
+
+@case(
+    "publishing/one-id-over-two-cuts",
+    rule="However often a message is published again, it has one id, so that a tab knows it for the same.",
+    source=CONFIRMS,
+    expectation="The link is cut twice before a confirm gets through; no message comes under a second id.",
+)
+def one_id_over_two_cuts(contract: Contract) -> Iterable[Step]:
+    """The broker has a message each time; new connections get through at once."""
+    tell = Telling(contract)
+    return (
+        tell.open(),
+        tell.publish(1),
+        tell.begin("cut_before_confirm", link="publisher", down=False, times=2),
+        tell.publish(4, wait=False),
+        tell.fired("publisher"),
+        tell.heal("publisher"),
+        tell.settle(),
+    )
+
+
+@case(
+    "publishing/cut-while-idle",
+    rule="A link that was lost while nothing was under way does not cost the next message.",
+    source=PUBLISHER_RECOVERY,
+    expectation="The publisher notices at the next publish at the latest, connects again, and the message arrives.",
+)
+def cut_while_idle(contract: Contract) -> Iterable[Step]:
+    """Twice: once with a reset, once in good order, as a proxy or a firewall ends what says nothing for long.
+
+    One that keeps no connection while it is idle has its next one cut.
+    """
+    tell = Telling(contract)
+    cuts = [
+        step
+        for fault in ("rst", "fin")
+        for step in (
+            tell.begin(fault, link="publisher", down=False),
+            tell.publish(2),
+            tell.fired("publisher"),
+            tell.heal("publisher"),
+        )
+    ]
+    return tell.open(), tell.publish(1), *cuts, tell.settle()
+
+
+def _fails_over(events: list[Event], _: Contract) -> list[Violation]:
+    """Messages that were published while the first address refused everybody, and had to wait for it."""
+    began = next((event.index for event in events if isinstance(event, FaultBegan)), None)
+    ended = next((event.index for event in events if isinstance(event, FaultEnded)), None)
+    if began is None or ended is None:
+        return []  # the checker says that it was never seen to begin or end
+    confirmed = {
+        event.message_id for event in events if isinstance(event, PublishConfirmed) and began < event.index < ended
+    }
+    return [
+        Violation(
+            kind="unsettled",
+            cause="no-failover",
+            summary=f"{event.message_id} was not confirmed while the first address was down, though the second was up.",
+            advice="Try the next address where one can't be connected to, in turn, until the deadline.",
+            source=PUBLISHER_RECOVERY,
+            message_id=event.message_id,
+            body_digest=event.body_digest,
+            tab=None,
+            index=event.index,
+        )
+        for event in events
+        if isinstance(event, PublishInvoked) and began < event.index < ended and event.message_id not in confirmed
+    ]
+
+
+@case(
+    "publishing/failover",
+    rule="A publisher that has a second address of the broker goes there when the first one is down.",
+    source=PUBLISHER_RECOVERY,
+    expectation="What is published while the first address refuses connections is confirmed by way of the second.",
+    shows=_fails_over,
+    fits=lambda contract: "failover" in (contract.publisher.offers or ()),
+)
+def failover(contract: Contract) -> Iterable[Step]:
+    """The first address is cut and stays down; it is up again at the end."""
+    tell = Telling(contract)
+    return (
+        tell.open(),
+        tell.second_address(),
+        tell.publish(1),
+        tell.begin("rst", link="publisher"),
+        tell.publish(3, wait_s=12),
+        tell.fired("publisher"),
+        tell.heal("publisher"),
+        tell.publish(2),
         tell.settle(),
     )
 

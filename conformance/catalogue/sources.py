@@ -8,12 +8,16 @@ __all__ = [
     "CONFIRMS",
     "CONSUMERS",
     "CONSUMER_ACKS",
+    "DELIVERY_MODE",
     "EXCHANGES",
     "HEART_BEATS",
     "MAX_LENGTH",
     "MESSAGE_ORDER",
+    "MESSAGE_PROPERTIES",
+    "NACKS",
     "POLICIES",
     "PREFETCH",
+    "PUBLISHER_RECOVERY",
     "QUEUE_DURABILITY",
     "QUEUE_TTL",
     "RECEIPTS",
@@ -43,3 +47,7 @@ MESSAGE_ORDER = "https://www.rabbitmq.com/docs/queues#message-ordering"
 STOMP_BODY = "https://stomp.github.io/stomp-specification-1.2.html#Body"
 STOMP_CONTENT_LENGTH = "https://stomp.github.io/stomp-specification-1.2.html#Header_content-length"
 STOMP_ESCAPES = "https://stomp.github.io/stomp-specification-1.2.html#Value_Encoding"
+DELIVERY_MODE = "https://www.rabbitmq.com/docs/queues#durability"
+MESSAGE_PROPERTIES = "https://www.rabbitmq.com/docs/publishers#message-properties"
+NACKS = "https://www.rabbitmq.com/docs/confirms#server-sent-nacks"
+PUBLISHER_RECOVERY = "https://www.rabbitmq.com/docs/publishers#connection-recovery"

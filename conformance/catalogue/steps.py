@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from conformance.catalogue.keys import binding, concrete
+from conformance.catalogue.keys import binding, concrete, stray
 from conformance.contract.model import Contract
 from conformance.scenario.steps import (
+    AddAddress,
     AwaitFault,
     BeginFault,
     Behave,
     BodyKind,
     BrokerDown,
     BrokerUp,
+    ClosePublisher,
     CloseTab,
     DuplicateTab,
     EndFault,
     OpenTab,
+    PropertyName,
     Publish,
     ReloadTab,
     Settle,
@@ -50,6 +54,9 @@ class Telling:
         body: BodyKind = "text",
         pipelined: bool = False,
         wait: bool = True,
+        properties: Mapping[PropertyName, Any] | None = None,
+        timeout_s: float | None = None,
+        wait_s: float | None = None,
     ) -> Publish:
         """Publish ``count`` messages that tab ``to``'s binding matches."""
         return Publish(
@@ -60,7 +67,23 @@ class Telling:
             body=body,
             pipelined=pipelined,
             wait=wait,
+            properties=None if properties is None else dict(properties),
+            timeout_s=timeout_s,
+            wait_s=wait_s,
         )
+
+    def strays(self, count: int) -> tuple[Publish, ...]:
+        """Publish ``count`` messages that nobody is bound for; nothing where there can be none (a fanout exchange)."""
+        key = stray(self.contract)
+        return () if key is None else (Publish(exchange=self.contract.tab.exchange, key=key, count=count),)
+
+    def second_address(self) -> AddAddress:
+        """Give the publisher, which is made with the first message, a second address of the broker."""
+        return AddAddress()
+
+    def close_publisher(self) -> ClosePublisher:
+        """Have the publisher closed; it may take a second, or the rest of what is under way, whichever ends first."""
+        return ClosePublisher()
 
     def begin(self, fault: str, /, link: str = "t1", **parameters: Any) -> BeginFault:
         """Switch a fault on."""

@@ -205,6 +205,34 @@ def _return_swallowed(c: Circumstances) -> str | None:
     return None
 
 
+def _nack_ignored(c: Circumstances) -> str | None:
+    m = c.message
+    if m is not None and m.outcome == "confirmed" and m.nacks and not m.acks:
+        return "the broker refused it with a nack, and the publisher said that it was confirmed"
+    return None
+
+
+def _properties_changed(c: Circumstances) -> str | None:
+    m = c.message
+    return f"it was not published as it was asked to: {m.wire_changed}" if m is not None and m.wire_changed else None
+
+
+def _deadline_missed(c: Circumstances) -> str | None:
+    m = c.message
+    if m is None or m.timeout_ns is None or not m.overdue(c.state.end_ns):
+        return None
+    given = f"it was given {m.timeout_ns / 1e9:g} s"
+    if m.outcome is None:
+        return f"{given} and never ended"
+    return f"{given} and took {(m.settled_ns - m.invoked_ns) / 1e9:.1f} s"
+
+
+def _closed_too_soon(c: Circumstances) -> str | None:
+    if c.message is None or not c.message.cut_off:
+        return None
+    return f"it was under way as the publisher was asked to close, and ended as {c.message.outcome or 'nothing'}"
+
+
 def _unconfirmed(c: Circumstances) -> str | None:
     m = c.message
     if m is None or m.outcome != "confirmed" or not m.confirmed_early:
@@ -499,7 +527,7 @@ def _of(*kinds: Kind) -> frozenset[Kind]:
 
 _ANY = _of(
     "lost", "unexpected", "misrouted", "misreported", "duplicated", "reordered", "undrained", "leaked", "refused",
-    "ignored", "allowed",
+    "ignored", "allowed", "unsettled",
 )  # fmt: skip
 
 
@@ -563,6 +591,13 @@ CAUSES: tuple[Cause, ...] = (
         advice="Publish to the exchange and with the routing key that were asked for: they decide which tabs get it.",
     ),
     Cause(
+        slug="nack-ignored",
+        kinds=_of("lost", "misreported"),
+        test=_nack_ignored,
+        advice="Handle basic.nack: the broker did not keep the message, so report that, or publish it again.",
+        source=f"{_CONFIRMS}#server-sent-nacks",
+    ),
+    Cause(
         slug="return-swallowed",
         kinds=_of("misreported"),
         test=_return_swallowed,
@@ -589,6 +624,27 @@ CAUSES: tuple[Cause, ...] = (
         test=_sent_transient,
         advice="Publish with delivery_mode 2 (persistent): a durable queue alone keeps no message over a restart.",
         source=f"{_QUEUES}#durability",
+    ),
+    Cause(
+        slug="properties-changed",
+        kinds=_of("misreported"),
+        test=_properties_changed,
+        advice="Pass the properties on to basic.publish as they were given, each time that the message goes out.",
+        source="https://www.rabbitmq.com/docs/publishers#message-properties",
+    ),
+    Cause(
+        slug="deadline-missed",
+        kinds=_of("unsettled"),
+        test=_deadline_missed,
+        advice="End each publish at its deadline with what is known of the message: confirmed, never sent, or unknown.",
+        source=f"{_CONFIRMS}#publisher-confirms-latency",
+    ),
+    Cause(
+        slug="closed-too-soon",
+        kinds=_of("unsettled"),
+        test=_closed_too_soon,
+        advice="Let close() wait for the confirms of what is under way before it closes the connection.",
+        source=f"{_CONFIRMS}#publisher-confirms",
     ),
     Cause(
         slug="failed-but-delivered",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from conformance.checker.judge import judge
+from conformance.checker.properties import changed
 from conformance.checker.state import NEVER, Fault, Message, Outcome, Receipt, State, Stray, Tab, fault_between
 from conformance.checker.story import with_stories
 from conformance.checker.times import Healing
@@ -21,6 +22,7 @@ from conformance.history.events import (
     FaultEnded,
     HarnessFailed,
     PublishConfirmed,
+    PublisherClosing,
     PublishFailed,
     PublishInvoked,
     PublishNacked,
@@ -88,6 +90,7 @@ class Checker:
             PublishNacked: lambda event: self._not_accepted(event, "nacked"),
             PublishUnknown: lambda event: self._not_accepted(event, "unknown"),
             PublishFailed: lambda event: self._not_accepted(event, "failed"),
+            PublisherClosing: lambda _: self._closing(),
             PublishSeen: self._publish_seen,
             ConfirmSeen: self._confirm_seen,
             ReturnSeen: self._return_seen,
@@ -158,6 +161,9 @@ class Checker:
             event.time_ns,
             state.bindings.match(event.exchange, event.routing_key),
         )
+        message.asked = event.properties
+        if event.timeout_s is not None:
+            message.timeout_ns = int(min(event.timeout_s, _LONGEST_S) * 1e9)
         if not any(fault.ended is None for fault in state.broker_faults):
             message.missed = state.bindings_gone.match(event.exchange, event.routing_key)
         state.by_digest[event.body_digest] = message
@@ -178,6 +184,7 @@ class Checker:
         message.settled = event.index
         message.settled_ns = event.time_ns
         state.undecided -= 1
+        state.under_way.pop(message.digest, None)
         if outcome != "confirmed":
             words = ": ".join(filter(None, (outcome, getattr(event, "detail", ""))))
             state.unconfirmed = min(state.unconfirmed or words, words)
@@ -241,6 +248,11 @@ class Checker:
                 message.wire_altered = True
             return
         message.seen += 1
+        if message.outcome is None:
+            state.under_way[message.digest] = message
+        if message.asked is not None:
+            told = event.properties | {"delivery_mode": event.delivery_mode}
+            message.wire_changed = message.wire_changed or changed(message.asked, told)
         if message.route != (event.exchange, event.routing_key):
             message.wire_route = (event.exchange, event.routing_key)
         if event.delivery_mode != 2:  # AMQP's number for persistent
@@ -251,11 +263,19 @@ class Checker:
             state.unasked = True
 
     def _confirm_seen(self, event: ConfirmSeen) -> None:
-        if event.kind == "ack":
-            for digest in event.body_digests:
-                message = self._state.by_digest.get(digest)
-                if message is not None:
-                    message.acks += 1
+        for digest in event.body_digests:
+            message = self._state.by_digest.get(digest)
+            if message is None:
+                continue
+            if event.kind == "ack":
+                message.acks += 1
+            else:
+                message.nacks += 1
+
+    def _closing(self) -> None:
+        """What is on the wire by now is surely under way: what is called at the same moment may come too late."""
+        for message in self._state.under_way.values():
+            message.seen_before_close = True
 
     def _return_seen(self, event: ReturnSeen) -> None:
         message = self._state.by_digest.get(event.body_digest)

@@ -30,6 +30,7 @@ def judge(state: State, contract: Contract) -> Verdict:
         *_duplicated(state, contract),
         *_of_tabs(state, contract),
         *_allowed(state, contract),
+        *_unsettled(state, contract),
     ]
     if contract.promise.order:
         found += (Circumstances("reordered", i, state, contract, m, t) for m, t, i in state.late)
@@ -148,13 +149,21 @@ def _misreported(state: State, contract: Contract) -> Iterator[Circumstances]:
                 or message.wire_route is not None
                 or message.confirmed_early
                 or message.returns >= message.seen
-                or (durable and message.transient)
+                or (durable and message.transient and not (message.asked or {}).get("delivery_mode"))
+                or bool(message.wire_changed)
                 or (message.optional and not state.bindings_ever.match(*message.route))
             )
         else:
             wrong = message.outcome == "failed" and bool(message.receipts)
         if wrong:
             yield Circumstances("misreported", message.settled, state, contract, message)
+
+
+def _unsettled(state: State, contract: Contract) -> Iterator[Circumstances]:
+    for message in state.by_digest.values():
+        if message.overdue(state.end_ns) or message.cut_off:
+            index = message.invoked if message.settled == NEVER else message.settled
+            yield Circumstances("unsettled", index, state, contract, message)
 
 
 def _duplicated(state: State, contract: Contract) -> Iterator[Circumstances]:
@@ -279,6 +288,7 @@ def _of_message(c: Circumstances, tab: str) -> str:
         "misreported": f"the publisher's word on message {c.name} is wrong",
         "duplicated": f"tab {tab} handled message {c.name} again",
         "reordered": f"tab {tab} handled message {c.name} after one that was published later",
+        "unsettled": f"the publish of message {c.name} did not end as it must",
     }[c.kind]
 
 

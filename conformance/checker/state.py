@@ -7,14 +7,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from conformance.checker.bindings import Bindings
 from conformance.checker.times import CatchUp, Healing
 from conformance.contract.topic import binding_matches
 from conformance.history.events import Attempted, FaultBegan, FaultEnded, QueueObserved, Quiesced, TabRefused
 
-__all__ = ["Fault", "Message", "Outcome", "Receipt", "Route", "State", "Stray", "Tab", "fault_between"]
+__all__ = ["GRACE_NS", "Fault", "Message", "Outcome", "Receipt", "Route", "State", "Stray", "Tab", "fault_between"]
 
 Outcome: TypeAlias = Literal["confirmed", "returned", "nacked", "unknown", "failed"]
 Route: TypeAlias = tuple[str, str]
@@ -22,6 +22,9 @@ Route: TypeAlias = tuple[str, str]
 
 NEVER = -1
 """An index before every event."""
+
+GRACE_NS = 10_000_000_000
+"""How much longer than its time a publish may take: a busy machine is no broken promise."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +62,16 @@ class Message:
     attempts: int = 1
     seen: int = 0
     acks: int = 0
+    nacks: int = 0
     returns: int = 0
+    asked: dict[str, Any] | None = None
+    """The AMQP properties that it was to be published with."""
+    timeout_ns: int | None = None
+    """The time that its publish was given."""
+    wire_changed: str = ""
+    """A property that was not as asked on the wire: a clause that says how."""
+    seen_before_close: bool = False
+    """It had passed on the wire, and had no outcome, as its publisher was asked to close."""
     confirmed_early: bool = False
     """The publisher said confirmed before an ack had passed."""
     transient: bool = False
@@ -72,6 +84,18 @@ class Message:
     """Another id (empty: none) that its body came with."""
     own_id_came: bool = False
     receipts: dict[Tab, Receipt] = field(default_factory=dict)
+
+    def overdue(self, end_ns: int) -> bool:
+        """Whether its publish was given a time and went on for much longer; ``end_ns``: when the run was over."""
+        if self.timeout_ns is None:
+            return False
+        ended_ns = end_ns if self.outcome is None else self.settled_ns
+        return ended_ns - self.invoked_ns > self.timeout_ns + GRACE_NS
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its publisher was asked to close while it was under way, and did not wait for it."""
+        return self.seen_before_close and self.outcome not in ("confirmed", "returned")
 
 
 @dataclass(slots=True, eq=False)
@@ -218,6 +242,8 @@ class State:
     broker_up: bool = True
     wire: bool = False
     """Whether the publisher's link was looked into."""
+    under_way: dict[str, Message] = field(default_factory=dict)
+    """By body digest, the messages that passed on the wire and have no outcome yet."""
     unasked: bool = False
     """Whether the publisher uses a channel that is not in confirm mode."""
     strays: dict[tuple[str, Tab], Stray] = field(default_factory=dict)

@@ -21,6 +21,8 @@ from conformance.history.events import (
     FaultBegan,
     FaultEnded,
     PublishConfirmed,
+    PublisherClosed,
+    PublisherClosing,
     PublishFailed,
     PublishInvoked,
     PublishNacked,
@@ -54,7 +56,10 @@ _OF_MESSAGE = (
     PublishInvoked, PublishSeen, ReturnSeen, TabDelivered, TabHandled, TabAcked,
     PublishConfirmed, PublishReturned, PublishNacked, PublishUnknown, PublishFailed,
 )  # fmt: skip
-_OF_ALL = (Attempted, FaultBegan, FaultEnded, BrokerChanged, ClockAdvanced, ResourceDestroyed, Quiesced)
+_OF_ALL = (
+    Attempted, FaultBegan, FaultEnded, BrokerChanged, ClockAdvanced, ResourceDestroyed, PublisherClosing,
+    PublisherClosed, Quiesced,
+)  # fmt: skip
 
 
 def with_stories(verdict: Verdict, events: Iterable[Event]) -> Verdict:
@@ -173,6 +178,10 @@ def sentence(event: Event) -> str:
             return _of_publisher(event)
         case PublishUnknown() | PublishFailed():
             return _of_publisher(event)
+        case PublisherClosing():
+            return "the publisher was asked to close"
+        case PublisherClosed(detail=detail):
+            return "the publisher has closed" + (f": {detail}" if detail else "")
         case PublishSeen() | ConfirmSeen() | ReturnSeen():
             return _on_the_wire(event)
         case TabDelivered() | TabHandled() | TabAcked():
@@ -219,6 +228,8 @@ def _of_publisher(
             return (
                 f"published {event.message_id} to exchange {event.exchange!r} with routing key {event.routing_key!r} "
                 f"({event.size_bytes} bytes, body {event.body_digest})"
+                + ("" if event.properties is None else f", with {event.properties}")
+                + ("" if event.timeout_s is None else f", within {event.timeout_s:g} s")
             )
         case PublishConfirmed(attempts=attempts):
             return f"{said}: confirmed" + (f" after {attempts} attempts" if attempts > 1 else "")

@@ -35,7 +35,7 @@ from conformance.report.console import forget_output
 from conformance.report.terminal import Progress, print_report
 from conformance.world.broker.choose import broker_maker
 from conformance.world.broker.hardened import hardened_for
-from conformance.world.publisher.choose import chosen_publisher
+from conformance.world.publisher.choose import chosen_publisher, with_offers
 
 __all__ = ["EXIT_STATUS", "certify"]
 
@@ -110,6 +110,7 @@ def certify(
     system = chosen_system(annotations)
     resolved, note = contract_for(contract, broker)
     refuse_unknown_accepted(resolved)
+    resolved = with_offers(resolved, publisher, publisher_command)
     soak_s = _soak_option(soak, budget)
     generate_s = duration_option("--budget", budget or _DEFAULT_BUDGET)
     run_seed = secrets.randbelow(2**32) if seed is None else whole_option("--seed", seed)
@@ -122,7 +123,9 @@ def certify(
         raise UsageError("--timelines", f"{timelines!r} is no choice of timelines", "Take violated or all.")
     if not checks:
         raise UsageError(
-            "--only", "no check is left that the contract's promise asks for", "Pick others, or promise more."
+            "--only",
+            "no check is left that the contract's promise asks for, of what the publisher offers",
+            "Pick others, promise more, or see publisher.offers.",
         )
     name, make_publisher = chosen_publisher(resolved, publisher, publisher_command)
     folder = contract.parent if contract is not None else Path()

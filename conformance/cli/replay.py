@@ -58,6 +58,10 @@ def replay(
     plays_wanted = whole_option("--times", times, least=1, most=1000)
     kept, recorded_contract = load_scenario_file(scenario)
     resolved = load_contract(contract) if contract is not None or recorded_contract is None else recorded_contract
+    if (
+        publisher is not None or publisher_command is not None
+    ):  # it offers what it offers, not what the recorded one did
+        resolved = resolved.model_copy(update={"publisher": resolved.publisher.model_copy(update={"offers": None})})
     name, make_publisher = chosen_publisher(resolved, publisher, publisher_command)
     hardened = hardened_for(resolved)
     with Stage(

@@ -21,6 +21,7 @@ __all__ = [
     "Contract",
     "Exchange",
     "LimitsSection",
+    "Offer",
     "PromiseSection",
     "PublisherSection",
     "Survivable",
@@ -38,6 +39,10 @@ PROMISED: frozenset[Survivable] = frozenset(get_args(Survivable)) - {"disk-full"
 """What is promised by default: all but what RabbitMQ itself does not hold. A disk that is really full has RabbitMQ 4
 lose confirmed messages, whatever the setup; its disk alarm is there to keep it from that
 (https://www.rabbitmq.com/docs/disk-alarms)."""
+
+Offer = Literal["properties", "timeout", "failover"]
+"""What a publisher may be able to do beyond publishing and closing: it takes AMQP ``properties`` for a message, a
+``timeout`` for a call, and further addresses of the broker (``failover``). Only what it offers is asked of it."""
 
 _BUILT_IN_EXCHANGES: dict[str, dict[str, Any]] = {
     "pubsub": {"name": "durable-websocket-pubsub", "type": "topic"},
@@ -109,6 +114,8 @@ class PublisherSection(_Section):
 
     python: _Name | None = None
     command: Annotated[list[str], Field(min_length=1)] | None = None
+    offers: list[Offer] | None = None
+    """None: what is known of it (:func:`conformance.world.publisher.offers.offers_of`)."""
 
 
 class PromiseSection(_Section):

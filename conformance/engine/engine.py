@@ -30,6 +30,7 @@ from conformance.history.events import (
 )
 from conformance.history.file import HistoryWriter
 from conformance.scenario.steps import (
+    AddAddress,
     AdvanceClock,
     Attempt,
     AwaitFault,
@@ -38,6 +39,7 @@ from conformance.scenario.steps import (
     Behave,
     BrokerDown,
     BrokerUp,
+    ClosePublisher,
     CloseTab,
     DuplicateTab,
     EndFault,
@@ -58,6 +60,7 @@ from conformance.world.tab.clients import TAB_CLIENTS
 __all__ = ["Engine"]
 
 _PUBLISHER = "publisher"
+_FURTHER = "publisher's further address"
 _BROKER = "broker"
 _LOOK_S = 0.25
 _COUNTS_LAG_S = 6.0
@@ -131,8 +134,13 @@ class Engine:
         self._amqp = urlsplit(world.broker.addresses.amqp)
         self._web_stomp = urlsplit(world.broker.addresses.web_stomp)
         self._publisher_link = self._link(_PUBLISHER, (self._amqp.hostname, self._amqp.port), "amqp")
-        self._node = NodeAtFault(world.broker, naming, recorder, lambda seconds: live.wait_for(lambda: False, seconds))
-        self._lane = PublisherLane(self.make_publisher, naming, recorder, live.nudge)
+        self._further_links: list[_Link] = []
+        self._node = NodeAtFault(
+            world.broker, naming, recorder, lambda seconds: live.wait_for(lambda: False, seconds), live
+        )
+        self._lane = PublisherLane(
+            self.make_publisher, naming, recorder, live.nudge, user=unquote(self._amqp.username or "guest")
+        )
 
     # --- the run ---------------------------------------------------------------------------------
 
@@ -220,7 +228,15 @@ class Engine:
         if step.wait:
             # A publisher that keeps no deadline of its own must not hang the run: it goes on, and what has no
             # outcome by the end is counted as unknown.
-            self._live.wait_for(future.done, self._publish_patience_s)
+            self._live.wait_for(future.done, self._publish_patience_s if step.wait_s is None else step.wait_s)
+
+    @do.register
+    def _(self, step: AddAddress) -> None:  # noqa: ARG002 - a step without parameters
+        self._further_links.append(self._link(_FURTHER, (self._amqp.hostname, self._amqp.port), "amqp"))
+
+    @do.register
+    def _(self, step: ClosePublisher) -> None:
+        self._live.wait_for(self._lane.close_publisher().done, step.wait_s)
 
     @do.register
     def _(self, step: BeginFault) -> None:
@@ -408,11 +424,17 @@ class Engine:
     # --- publisher -------------------------------------------------------------------------------
 
     def make_publisher(self) -> PublisherUnderTest:
-        """The publisher under test, on its proxied link."""
-        host, port = self._publisher_link.proxy.address
+        """The publisher under test, on its proxied link, and on further ones if there are any."""
+        url = self._url_through(self._publisher_link)
+        if not self._further_links:
+            return self._world.make_publisher(url, self._exchanges)
+        further = [self._url_through(link) for link in self._further_links]
+        return self._world.make_publisher(url, self._exchanges, failover=further)
+
+    def _url_through(self, link: _Link) -> str:
+        host, port = link.proxy.address
         credentials, at, _ = self._amqp.netloc.rpartition("@")
-        url = self._amqp._replace(netloc=f"{credentials}{at}{host}:{port}").geturl()
-        return self._world.make_publisher(url, self._exchanges)
+        return self._amqp._replace(netloc=f"{credentials}{at}{host}:{port}").geturl()
 
     @property
     def _publish_patience_s(self) -> float:
@@ -566,7 +588,8 @@ class Engine:
                 page.tab.leave()
             self._lane.close()
         finally:
-            for link in (self._publisher_link, *(page.link for page in self._pages.values())):
+            pages = (page.link for page in self._pages.values())
+            for link in (self._publisher_link, *self._further_links, *pages):
                 link.proxy.close()
             if self._broker_is_up:
                 self._world.broker.delete(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from conformance.contract.naming import Naming
 from conformance.engine.bodies import make_body
 from conformance.errors import UsageError
 from conformance.history.events import (
     PublishConfirmed,
+    PublisherClosed,
+    PublisherClosing,
     PublishFailed,
     PublishInvoked,
     PublishNacked,
@@ -35,6 +38,8 @@ T = TypeVar("T")
 
 _NAME = "p1"
 _CALLERS = 8
+_USER = "{user}"
+"""Stands in a scenario for whom the publisher logs in as."""
 
 
 class PublisherLane:
@@ -45,6 +50,7 @@ class PublisherLane:
         naming: real names of exchanges and keys.
         recorder: takes the events.
         on_done: called whenever a step is over.
+        user: whom the publisher logs in as.
     """
 
     def __init__(
@@ -53,7 +59,10 @@ class PublisherLane:
         naming: Naming,
         recorder: Recorder,
         on_done: Callable[[], None] = lambda: None,
+        *,
+        user: str = "guest",
     ) -> None:
+        self._user = user
         self._make = make
         self._on_done = on_done
         self._naming = naming
@@ -78,6 +87,28 @@ class PublisherLane:
         self._steps.append(future)
         future.add_done_callback(lambda _: self._on_done())
         return future
+
+    def close_publisher(self) -> Future[None]:
+        """Begin to close the publisher; the next publish makes a new one. The future ends once it has closed.
+
+        From this call on it stands in the history as closing.
+        """
+        with self._making:
+            publisher, self._publisher = self._publisher, None
+        self._recorder.record(PublisherClosing, publisher=_NAME)
+        future = self._background.submit(self._close, publisher)
+        self._steps.append(future)
+        future.add_done_callback(lambda _: self._on_done())
+        return future
+
+    def _close(self, publisher: PublisherUnderTest | None) -> None:
+        detail = ""
+        try:
+            if publisher is not None:
+                publisher.close()
+        except Exception as exc:  # noqa: BLE001 - it is the publisher's, and told
+            detail = f"{type(exc).__name__}: {exc}"
+        self._recorder.record(PublisherClosed, publisher=_NAME, detail=detail)
 
     @property
     def idle(self) -> bool:
@@ -142,6 +173,10 @@ class PublisherLane:
         body = make_body(message_id, step.size_bytes, step.body)
         exchange = self._naming.exchange(step.exchange)
         routing_key = self._naming.routing_key(step.exchange, step.key)
+        properties = self._properties(step)
+        more: dict[str, Any] = {} if properties is None else {"properties": properties}
+        if step.timeout_s is not None:
+            more["timeout"] = step.timeout_s
         self._recorder.record(
             PublishInvoked,
             publisher=_NAME,
@@ -150,6 +185,8 @@ class PublisherLane:
             routing_key=routing_key,
             body_digest=digest(body),
             size_bytes=len(body),
+            properties=properties,
+            timeout_s=step.timeout_s,
         )
         try:
             record_outcome(
@@ -157,13 +194,22 @@ class PublisherLane:
                 _NAME,
                 message_id,
                 lambda: self._the_publisher().publish(
-                    body, exchange=exchange, routing_key=routing_key, message_id=message_id
+                    body, exchange=exchange, routing_key=routing_key, message_id=message_id, **more
                 ),
             )
         except UsageError:
             raise  # what was given can't be a publisher: it is the user's to mend, and no outcome
         except Exception as exc:  # noqa: BLE001 - it is recorded, which is all that is asked here
             logger.debug("publish of %s: %r", message_id, exc)
+
+    def _properties(self, step: Publish) -> dict[str, Any] | None:
+        """What the step asks for, each message's own copy."""
+        if step.properties is None:
+            return None
+        properties: dict[str, Any] = {str(name): copy.deepcopy(value) for name, value in step.properties.items()}
+        if properties.get("user_id") == _USER:
+            properties["user_id"] = self._user
+        return properties
 
 
 def record_outcome(recorder: Recorder, publisher: str, message_id: str, publish: Callable[[], T]) -> T:

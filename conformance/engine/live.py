@@ -8,7 +8,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from conformance.errors import HarnessError
-from conformance.history.events import Event, TabDelivered, TabDisconnected, TabHandled, TabRefused, TabSubscribed
+from conformance.history.events import (
+    ConfirmSeen,
+    Event,
+    PublishSeen,
+    TabDelivered,
+    TabDisconnected,
+    TabHandled,
+    TabRefused,
+    TabSubscribed,
+)
 
 __all__ = ["Live"]
 
@@ -26,6 +35,10 @@ class Live:
         self.refused: Counter[str] = Counter()
         self.sessions: defaultdict[str, set[int]] = defaultdict(set)
         """By tab: its sessions that are subscribed now, those of duplicated pages included."""
+        self.published: Counter[str] = Counter()
+        """By the exchange's name at the broker: how many publishes have passed on the publisher's link."""
+        self.nacked = 0
+        """How many messages the broker has nacked on the publisher's link."""
         self.last_arrival = time.monotonic()
 
     def __call__(self, event: Event) -> None:
@@ -38,6 +51,10 @@ class Live:
                 self.sessions[event.tab].discard(event.session)
             elif isinstance(event, TabRefused):
                 self.refused[event.tab] += 1
+            elif isinstance(event, PublishSeen):
+                self.published[event.exchange] += 1
+            elif isinstance(event, ConfirmSeen) and event.kind == "nack":
+                self.nacked += len(event.body_digests)
             if isinstance(event, TabDelivered | TabHandled | TabSubscribed):
                 self.last_arrival = time.monotonic()
             self._changed.notify_all()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from conformance.contract.naming import Naming
+from conformance.engine.live import Live
 from conformance.errors import BrokerUnavailable
 from conformance.faults.broker.base import BrokerActing, BrokerFault, Destroyed
 from conformance.history.events import BrokerChanged, FaultBegan, FaultEnded, ResourceDestroyed
@@ -31,9 +32,17 @@ class NodeAtFault:
         naming: real names for this play's namespace.
         recorder: takes the events.
         hold: lets so many seconds pass, unless the run is stopped.
+        live: knows what has passed on the publisher's link; None: nothing has.
     """
 
-    def __init__(self, broker: Broker, naming: Naming, recorder: Recorder, hold: Callable[[float], object]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        naming: Naming,
+        recorder: Recorder,
+        hold: Callable[[float], object],
+        live: Live | None = None,
+    ) -> None:
         self._broker = broker
         self._naming = naming
         self._record = recorder.record
@@ -41,6 +50,7 @@ class NodeAtFault:
         self._acting = BrokerActing()
         self._fault_id = -1
         self._hold = hold
+        self._live = live or Live()
         self.ctl = broker.ctl
         self.ask = broker.ask
         self.pause = broker.pause
@@ -116,6 +126,15 @@ class NodeAtFault:
     def ready(self, queue: str) -> int | None:
         """See :meth:`Node.ready`."""
         return self._broker.ready_count(queue)
+
+    def published(self, exchange: str) -> int:
+        """See :meth:`Node.published`."""
+        return self._live.published[self._naming.exchange(exchange)]
+
+    @property
+    def nacked(self) -> int:
+        """See :attr:`Node.nacked`."""
+        return self._live.nacked
 
     @property
     def users(self) -> frozenset[str]:

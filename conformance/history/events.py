@@ -33,6 +33,8 @@ __all__ = [
     "PublishReturned",
     "PublishSeen",
     "PublishUnknown",
+    "PublisherClosed",
+    "PublisherClosing",
     "QueueObserved",
     "Quiesced",
     "ResourceDestroyed",
@@ -70,7 +72,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishInvoked(Event):
-    """``publish`` was called. ``exchange`` is the name at the broker; ``publisher`` names the caller."""
+    """``publish`` was called. ``exchange`` is the name at the broker; ``publisher`` names the caller.
+
+    ``properties`` are the AMQP properties that it was given to publish with, and ``timeout_s`` the time that it was
+    given for it; None: none.
+    """
 
     type: ClassVar[str] = "publish_invoked"
     publisher: str
@@ -79,6 +85,8 @@ class PublishInvoked(Event):
     routing_key: str
     body_digest: str
     size_bytes: int
+    properties: dict[str, Any] | None = None
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +139,33 @@ class PublishFailed(Event):
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherClosing(Event):
+    """The publisher is about to be asked to close, in the middle of a run."""
+
+    type: ClassVar[str] = "publisher_closing"
+    publisher: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherClosed(Event):
+    """Its ``close`` has returned, or raised what ``detail`` tells. The next publish is by a new one."""
+
+    type: ClassVar[str] = "publisher_closed"
+    publisher: str
+    detail: str = ""
+
+
 # --- the publisher's link, as the proxy in front of the broker saw it ----------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishSeen(Event):
-    """A whole basic.publish passed the proxy towards the broker."""
+    """A whole basic.publish passed the proxy towards the broker.
+
+    ``properties`` are those beside ``message_id`` and ``delivery_mode``, in the form that JSON can hold (see
+    :mod:`conformance.world.network.properties`).
+    """
 
     type: ClassVar[str] = "publish_seen"
     connection: int
@@ -148,6 +177,7 @@ class PublishSeen(Event):
     mandatory: bool
     delivery_mode: int | None
     body_digest: str
+    properties: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -432,6 +462,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     cls.type: cls
     for cls in (
         PublishInvoked, PublishConfirmed, PublishReturned, PublishNacked, PublishUnknown, PublishFailed,
+        PublisherClosing, PublisherClosed,
         PublishSeen, ConfirmSeen, ReturnSeen,
         TabOpened, TabConnected, TabSubscribed, TabRefused, TabDelivered, TabHandled, TabAcked,
         TabDisconnected, TabClosed,

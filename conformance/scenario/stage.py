@@ -17,6 +17,7 @@ from conformance.contract.refusal import did_you_mean
 from conformance.errors import UsageError
 from conformance.faults.base import LinkKind, make_fault
 from conformance.scenario.steps import (
+    AddAddress,
     AdvanceClock,
     Attempt,
     AwaitFault,
@@ -25,6 +26,7 @@ from conformance.scenario.steps import (
     Behave,
     BrokerDown,
     BrokerUp,
+    ClosePublisher,
     CloseTab,
     DuplicateTab,
     EndFault,
@@ -125,6 +127,11 @@ class Stage:
                     "body", "two empty bodies can't be told apart", "Publish one in a scenario, with count 1."
                 )
             self.published_empty = True
+
+    @apply.register(AddAddress)
+    @apply.register(ClosePublisher)
+    def _(self, step: AddAddress | ClosePublisher) -> None:
+        """At any time, also where none has published yet."""
 
     @apply.register
     def _(self, step: BeginFault) -> None:

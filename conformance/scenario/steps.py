@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "AddAddress",
     "AdvanceClock",
     "Attempt",
     "AttemptKind",
@@ -17,11 +18,13 @@ __all__ = [
     "BodyKind",
     "BrokerDown",
     "BrokerUp",
+    "ClosePublisher",
     "CloseTab",
     "DuplicateTab",
     "EndFault",
     "ObserveQueue",
     "OpenTab",
+    "PropertyName",
     "Publish",
     "ReloadTab",
     "Scenario",
@@ -39,6 +42,17 @@ AttemptKind = Literal[
     "silence", "heart-beats", "management", "old-tls",
 ]  # fmt: skip
 """What a hostile page may try: a module of :mod:`conformance.world.attacker` has it."""
+
+
+PropertyName = Literal[
+    "content_type", "content_encoding", "headers", "delivery_mode", "priority", "correlation_id", "reply_to",
+    "expiration", "timestamp", "type", "user_id", "app_id", "cluster_id",
+]  # fmt: skip
+"""AMQP's basic properties but ``message_id``, which every message has (AMQP 0-9-1, 1.8: class basic)."""
+
+
+def _unset(value: object) -> bool:
+    return value is None
 
 
 class _Step(BaseModel):
@@ -90,8 +104,11 @@ class Publish(_Step):
     """Publish ``count`` messages to ``exchange`` (a key of the contract's ``[exchanges]``).
 
     ``pipelined``: all at once, by so many ``callers`` at a time, else one after the other. ``wait`` false: the next
-    step begins at once, and the scenario's end waits for the outcomes. Order between two Publish steps is kept unless
-    ``wait`` is false.
+    step begins at once, and the scenario's end waits for the outcomes; ``wait_s``: for so many seconds at most, None:
+    as long as a publish may take. Order between two Publish steps is kept unless ``wait`` is false.
+
+    ``properties`` and ``timeout_s`` are handed to the publisher, which must offer to take them
+    (:data:`conformance.contract.model.Offer`). A ``user_id`` of ``{user}`` is whom the publisher logs in as.
     """
 
     step: Literal["publish"] = "publish"
@@ -103,6 +120,26 @@ class Publish(_Step):
     pipelined: bool = False
     wait: bool = True
     callers: Annotated[int, Field(ge=1, le=256)] = 8
+    properties: dict[PropertyName, Any] | None = Field(default=None, exclude_if=_unset)
+    timeout_s: Annotated[float, Field(gt=0, le=600, strict=False)] | None = Field(default=None, exclude_if=_unset)
+    wait_s: Annotated[float, Field(gt=0, le=600, strict=False)] | None = Field(default=None, exclude_if=_unset)
+
+
+class AddAddress(_Step):
+    """Have a further address of the broker: the publisher is given it if it is made later, and must offer to take it
+    (:data:`conformance.contract.model.Offer`). Faults of the publisher's link are of its first address alone."""
+
+    step: Literal["add_address"] = "add_address"
+
+
+class ClosePublisher(_Step):
+    """Have the publisher closed, in the middle of whatever it does; what is published later is by a new one.
+
+    Waits until it has closed, ``wait_s`` seconds at most: it may have to wait for what is under way.
+    """
+
+    step: Literal["close_publisher"] = "close_publisher"
+    wait_s: Annotated[float, Field(gt=0, le=600, strict=False)] = 1.0
 
 
 class BeginFault(_Step):
@@ -184,8 +221,8 @@ class Settle(_Step):
 
 
 Step = Annotated[
-    OpenTab | ReloadTab | DuplicateTab | CloseTab | Behave | Publish | BeginFault | AwaitFault | EndFault
-    | BrokerDown | BrokerUp | AdvanceClock | ObserveQueue | AwaitQueue | Attempt | Settle,
+    OpenTab | ReloadTab | DuplicateTab | CloseTab | Behave | Publish | AddAddress | ClosePublisher | BeginFault
+    | AwaitFault | EndFault | BrokerDown | BrokerUp | AdvanceClock | ObserveQueue | AwaitQueue | Attempt | Settle,
     Field(discriminator="step"),
 ]  # fmt: skip
 

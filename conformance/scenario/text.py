@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.contract.duration import text_of
 from conformance.scenario.steps import (
+    AddAddress,
     AdvanceClock,
     Attempt,
     AwaitFault,
@@ -16,6 +17,7 @@ from conformance.scenario.steps import (
     Behave,
     BrokerDown,
     BrokerUp,
+    ClosePublisher,
     CloseTab,
     DuplicateTab,
     EndFault,
@@ -82,7 +84,22 @@ def _(step: Publish) -> str:
     at_once = " all at once" if step.pipelined and step.count > 1 else ""
     if at_once and step.callers != Publish.model_fields["callers"].default:
         at_once += f" by {step.callers} callers"
-    return f"publish {what}{size}{kind} to {step.exchange}{key}{at_once}" + ("" if step.wait else " without waiting")
+    given = "" if step.properties is None else f" with {_listed(list(step.properties))}"
+    given += "" if step.timeout_s is None else f" within {step.timeout_s:g} s"
+    waits = "" if step.wait else " without waiting"
+    if step.wait and step.wait_s is not None:
+        waits = f", waiting {step.wait_s:g} s at most"
+    return f"publish {what}{size}{kind} to {step.exchange}{key}{at_once}{given}{waits}"
+
+
+@step_text.register
+def _(step: AddAddress) -> str:  # noqa: ARG001 - a step without fields
+    return "have a further address of the broker for the publisher"
+
+
+@step_text.register
+def _(step: ClosePublisher) -> str:
+    return f"close the publisher, waiting {step.wait_s:g} s at most"
 
 
 @step_text.register
@@ -134,6 +151,11 @@ def _(step: Attempt) -> str:
 @step_text.register
 def _(step: Settle) -> str:  # noqa: ARG001 - a step without fields
     return "wait until all that is owed has come"
+
+
+def _listed(names: list[str]) -> str:
+    words = [name.replace("_", "-") for name in names]
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _link(link: str) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import pika
 from pika.exceptions import (
+    AMQPConnectionError,
     AMQPError,
     ConnectionBlockedTimeout,
     NackError,
@@ -37,6 +39,7 @@ __all__ = [
     "NoConfirms",
     "NotMandatory",
     "Optimist",
+    "Outgoing",
     "Plain",
     "Reordering",
     "Shedding",
@@ -61,6 +64,7 @@ class Outgoing:
     message_id: str
     delivery_mode: int = 2
     mandatory: bool = True
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Plain:
@@ -118,7 +122,7 @@ class Plain:
 
     def _write(self, outgoing: Outgoing) -> None:
         if self._channel is None or not self._channel.is_open:
-            self._connection = pika.BlockingConnection(self._parameters)
+            self._connection = self._connected()
             self._channel = self._connection.channel()
             if self.confirms:
                 self._channel.confirm_delivery()
@@ -126,9 +130,17 @@ class Plain:
             outgoing.exchange,
             outgoing.routing_key,
             outgoing.body,
-            pika.BasicProperties(message_id=outgoing.message_id, delivery_mode=outgoing.delivery_mode),
+            pika.BasicProperties(
+                message_id=outgoing.message_id, delivery_mode=outgoing.delivery_mode, **outgoing.properties
+            ),
             mandatory=outgoing.mandatory,
         )
+
+    def _connected(self) -> pika.BlockingConnection:
+        try:
+            return pika.BlockingConnection(self._parameters)
+        except ValueError as exc:  # so pika says it of a socket that was reset as it was connected
+            raise AMQPConnectionError(str(exc)) from exc
 
     def _drop_connection(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None

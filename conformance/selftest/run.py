@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,9 +136,12 @@ def _judge(world: World, version: str, results: list[CheckResult]) -> Judged:
     return Judged(world=world, expected=expected, verdict=verdict, kind=kind, cause=cause, right=right, results=results)
 
 
-def _durable_ws(url: str, exchanges: list[Exchange]) -> PublisherUnderTest:
-    return DurableWs(url, exchanges=exchanges)
+def _durable_ws(url: str, exchanges: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
+    return DurableWs(url, exchanges=exchanges, failover=failover)
 
 
 def _made_by(factory: Factory) -> MakePublisher:
-    return lambda url, _: factory(url)
+    def make(url: str, _: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
+        return factory(url, failover=failover) if failover else factory(url)
+
+    return make

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.engine.world import Pace
-from conformance.selftest import publishers
-from conformance.selftest.hostile import BROKEN, SOUND
+from conformance.selftest import hostile, publishers, publishing
 from conformance.selftest.world import Expected, Policy, World
 from conformance.world.tab.base import TabBehaviour
 
@@ -736,7 +735,7 @@ _SOUND_WORLDS = (
         id="plain-publisher-in-trouble",
         why="The same while an administrator and an alarm are at work: what he destroys is not lost.",
         publisher=publishers.Plain,
-        checks=("administrator/all-disconnected", "administrator/exchange-removed", "broker/memory-alarm"),
+        checks=("administrator/all-disconnected", "administrator/exchange-removed", "publishing/blocked-by-an-alarm"),
     ),
     World(
         id="page-is-slow",
@@ -776,5 +775,8 @@ _SOUND_WORLDS = (
     ),
 )
 
-WORLDS: dict[str, World] = {world.id: world for world in (*_BROKEN, *BROKEN, *_SOUND_WORLDS, *SOUND)}
+WORLDS: dict[str, World] = {
+    world.id: world
+    for world in (*_BROKEN, *publishing.BROKEN, *hostile.BROKEN, *_SOUND_WORLDS, *publishing.SOUND, *hostile.SOUND)
+}
 """Every world by its id, the broken ones first."""

@@ -70,8 +70,8 @@ class Story:
         facts = ({"ready": 0, "unacked": 0} if when == "end" else sound) | {"exists": True} | facts
         return self.add(e.QueueObserved, when=when, tab=tab, queue=queue or f"q-{tab}", **facts)
 
-    def invoke(self, message: str, key: str = "ticks") -> Story:
-        """``publish`` is called."""
+    def invoke(self, message: str, key: str = "ticks", **given: Any) -> Story:
+        """``publish`` is called, with properties or a time if they are given."""
         return self.add(
             e.PublishInvoked,
             publisher="p",
@@ -80,6 +80,7 @@ class Story:
             routing_key=key,
             body_digest=f"body-{message}",
             size_bytes=9,
+            **given,
         )
 
     def wire(

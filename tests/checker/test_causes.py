@@ -357,6 +357,56 @@ def unexplained(s: Any) -> Any:
     return s.subscribe().publish("m1").rest("t1")
 
 
+def nack_ignored(s: Any) -> Any:
+    """The broker refused it, and so does no tab get it; a publisher who says confirmed is wrong about m2."""
+    s.subscribe().invoke("m1").wire("m1").settle("m1").deliver("m1").invoke("m2", "nobody").wire(
+        "m2", "nobody", ack=False
+    )
+    s.add(e.ConfirmSeen, connection=1, channel=1, kind="nack", body_digests=("body-m2",))
+    return s.settle("m2").rest("t1")
+
+
+def nack_ignored_and_lost(s: Any) -> Any:
+    """The same of a message that a tab was owed."""
+    s.subscribe().invoke("m1").wire("m1", ack=False)
+    s.add(e.ConfirmSeen, connection=1, channel=1, kind="nack", body_digests=("body-m1",))
+    return s.settle("m1").rest("t1")
+
+
+def properties_changed(s: Any) -> Any:
+    """It was to have priority 7 and had none."""
+    s.subscribe().invoke("m1", properties={"priority": 7}).wire("m1").settle("m1")
+    return s.deliver("m1").rest("t1")
+
+
+def properties_changed_on_a_retry(s: Any) -> Any:
+    """It went out once as it was asked to, and once more without its headers."""
+    asked = {"headers": {"a": [1, True]}}
+    s.subscribe().invoke("m1", properties=asked).wire("m1", ack=False, properties=asked).wire("m1")
+    return s.settle("m1", attempts=2).deliver("m1").rest("t1")
+
+
+def deadline_missed(s: Any) -> Any:
+    """It was given half a second and took eleven."""
+    s.subscribe().invoke("m1", timeout_s=0.5).wire("m1").later(11).settle("m1")
+    return s.deliver("m1").rest("t1")
+
+
+def never_ended(s: Any) -> Any:
+    """It was given half a second and had not ended when all was over."""
+    s.subscribe().invoke("m0").wire("m0").settle("m0").deliver("m0").invoke("m1", timeout_s=0.5).wire(
+        "m1", ack=False
+    ).later(11)
+    return s.rest("t1")
+
+
+def closed_too_soon(s: Any) -> Any:
+    """It was on the wire as its publisher was asked to close, and was given up."""
+    s.subscribe().invoke("m0").wire("m0").settle("m0").deliver("m0").invoke("m1").wire("m1", ack=False)
+    s.add(e.PublisherClosing, publisher="p").settle("m1", "unknown").add(e.PublisherClosed, publisher="p")
+    return s.deliver("m1").rest("t1")
+
+
 HISTORIES: list[tuple[Callable[[Any], Any], str, str]] = [
     (auto_delete, "lost", "auto-delete-queue"),
     (auto_delete_as_asked, "lost", "auto-delete-queue"),
@@ -407,6 +457,13 @@ HISTORIES: list[tuple[Callable[[Any], Any], str, str]] = [
     (not_persistent, "misreported", "not-persistent"),
     (not_persistent_and_lost, "lost", "not-persistent"),
     (failed_but_delivered, "misreported", "failed-but-delivered"),
+    (nack_ignored, "misreported", "nack-ignored"),
+    (nack_ignored_and_lost, "lost", "nack-ignored"),
+    (properties_changed, "misreported", "properties-changed"),
+    (properties_changed_on_a_retry, "misreported", "properties-changed"),
+    (deadline_missed, "unsettled", "deadline-missed"),
+    (never_ended, "unsettled", "deadline-missed"),
+    (closed_too_soon, "unsettled", "closed-too-soon"),
     (leaked, "leaked", "no-expiry"),
     (leaked_under_a_policy, "leaked", "policy"),
     (leaked_to_a_ghost, "leaked", "still-consumed"),

@@ -356,6 +356,39 @@ def test_a_cut_around_a_publish(
     wait_until(lambda: bench.ready() == kept, "the queue holds what the broker had")
 
 
+def test_confirms_are_held(bench: Bench) -> None:
+    """The broker has the message and its publisher can't know; once the fault ends it does, and all is as before."""
+    bench.bind()
+    publisher = bench.publisher()
+    where = {"exchange": bench.name, "routing_key": "key"}
+    publisher.publish(b"before", **where, message_id="m0")
+    active = bench.begin("hold_confirms", bench.publisher_link)
+    with ThreadPoolExecutor(1) as callers:
+        call = callers.submit(publisher.publish, b"held", **where, message_id="m1")
+        assert active.wait_fired(PATIENCE_S)
+        wait_until(lambda: bench.ready() == 2, "the broker has it")
+        assert not call.done()
+        assert [one["body_digests"] for one in bench.of(ConfirmSeen)] == [(digest(b"before"),)]
+        bench.publisher_link.end(active)
+        assert call.result(PATIENCE_S).attempts == 1
+    assert active.counts == {"held": 1}
+    assert publisher.publish(b"after", **where, message_id="m2").routed
+    assert bench.ready() == 3
+
+
+def test_properties_are_seen_as_they_pass(bench: Bench) -> None:
+    """Those that a message was given, whole; of one that was given none, what the publisher sets on its own."""
+    bench.bind()
+    publisher = bench.publisher()
+    where = {"exchange": bench.name, "routing_key": "key"}
+    given = {"priority": 3, "expiration": "60000", "type": "t", "headers": {"a": [1, True, {"b": "ü"}]}}
+    publisher.publish(b"1", **where, message_id="m1", properties=given | {"timestamp": 1_700_000_000})
+    publisher.publish(b"2", **where, message_id="m2", timeout=PATIENCE_S)
+    first, second = (one["properties"] for one in bench.of(PublishSeen))
+    assert first.items() >= (given | {"timestamp": 1_700_000_000}).items()
+    assert not second.keys() & given.keys()
+
+
 def test_what_the_tap_sees(bench: Bench) -> None:
     """Publishes with their properties, confirms resolved to bodies, returns before their confirms."""
     publisher = bench.publisher()

@@ -29,6 +29,7 @@ SUITS = {
     "cut_mid_frame": {"tab", "publisher"},
     "fin": {"tab", "publisher"},
     "flap": {"tab"},
+    "hold_confirms": {"publisher"},
     "jitter": {"tab", "publisher"},
     "latency": {"tab", "publisher"},
     "noop": {"tab", "publisher"},

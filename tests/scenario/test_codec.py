@@ -13,11 +13,13 @@ from conformance.contract.model import Contract
 from conformance.errors import UsageError
 from conformance.scenario.codec import dump_scenario, load_scenario, load_scenario_file, scenario_from_dict
 from conformance.scenario.steps import (
+    AddAddress,
     AwaitFault,
     BeginFault,
     Behave,
     BrokerDown,
     BrokerUp,
+    ClosePublisher,
     CloseTab,
     DuplicateTab,
     EndFault,
@@ -33,6 +35,9 @@ WHOLE = Scenario(
     steps=(
         OpenTab(tab="t1", key="news.*"),
         Publish(key="news.é", count=3, body="unicode", wait=False),
+        Publish(key="news.a", properties={"priority": 7, "headers": {"a": [1, None]}}, timeout_s=0.5, wait_s=2),
+        AddAddress(),
+        ClosePublisher(wait_s=0.5),
         Behave(tab="t1", withhold_acks=True),
         BeginFault(link="t1", fault="cut_after_delivery", parameters={"n": 2}),
         AwaitFault(link="t1"),

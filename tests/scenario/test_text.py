@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from conformance.scenario.steps import (
+    AddAddress,
     AdvanceClock,
     Attempt,
     AwaitFault,
@@ -15,6 +16,7 @@ from conformance.scenario.steps import (
     Behave,
     BrokerDown,
     BrokerUp,
+    ClosePublisher,
     CloseTab,
     DuplicateTab,
     EndFault,
@@ -43,6 +45,13 @@ LINES: list[tuple[Step, str]] = [
         Publish(key="é", count=9, size_bytes=0, body="binary", pipelined=True, wait=False),
         'publish 9 messages of 0 bytes (binary) to pubsub "é" all at once without waiting',
     ),
+    (
+        Publish(key="a", properties={"content_type": "x", "priority": 1, "user_id": "{user}"}, timeout_s=0.5, wait_s=2),
+        'publish 1 message to pubsub "a" with content-type, priority and user-id within 0.5 s, waiting 2 s at most',
+    ),
+    (Publish(key="a", properties={"headers": {}}), 'publish 1 message to pubsub "a" with headers'),
+    (AddAddress(), "have a further address of the broker for the publisher"),
+    (ClosePublisher(), "close the publisher, waiting 1 s at most"),
     (BeginFault(link="t1", fault="rst"), "begin rst on the link of t1"),
     (
         BeginFault(link="publisher", fault="cut_before_confirm", parameters={"n": 2, "down": True}),

@@ -77,6 +77,15 @@ class Node(Protocol):
         """Exact number of ready messages in the queue; None: there is no such queue."""
         ...
 
+    def published(self, exchange: str) -> int:
+        """How many publishes to an exchange of the contract have passed on the publisher's link so far."""
+        ...
+
+    @property
+    def nacked(self) -> int:
+        """How many messages the broker has nacked on the publisher's link so far."""
+        ...
+
     @property
     def users(self) -> frozenset[str]:
         """Whom tabs and publisher log in as."""

@@ -25,12 +25,14 @@ class RemoveExchange(BrokerFault):
 
     Attributes:
         exchange: a key of the contract's ``[exchanges]``.
+        met: it has happened only once something was published to the exchange that was away.
     """
 
     name = "remove_exchange"
     needs = frozenset({"admin"})
     alone = False
     exchange: str = "pubsub"
+    met: bool = False
 
     def acting(self) -> BrokerActing:
         """See :meth:`BrokerFault.acting`."""
@@ -42,6 +44,12 @@ class _RemoveExchange(BrokerActing):
         super().__init__()
         self._fault = fault
         self._settings: dict[str, Any] = {}
+        self._published = 0
+
+    @property
+    def fired(self) -> bool:
+        """It is gone; where that was asked for, something was published to it since."""
+        return super().fired and (not self._fault.met or self.counts["published into"] > 0)
 
     def begin(self, node: Node) -> None:
         path = self._path(node)
@@ -50,9 +58,14 @@ class _RemoveExchange(BrokerActing):
         bound = len(node.ask("GET", f"{path}/bindings/source"))
         node.destroys("exchange", node.exchange(self._fault.exchange))
         node.ask("DELETE", path)
+        self._published = node.published(self._fault.exchange)
         if not found(node, f"{path}/bindings/source"):  # the publisher may have declared the exchange anew already
             self.counts["removed"] += 1
             self.counts["bindings removed"] += bound
+
+    def look(self, node: Node) -> None:
+        if self._fault.met:
+            self.counts["published into"] = node.published(self._fault.exchange) - self._published
 
     def end(self, node: Node) -> None:
         if self._settings and found(node, self._path(node)) is None:

@@ -13,6 +13,7 @@ from pamqp import commands, frame, header
 
 from conformance.faults.base import Direction, Piece
 from conformance.history.events import ConfirmSeen, PublishSeen, ReturnSeen, digest
+from conformance.world.network.properties import said
 from conformance.world.network.taps import MOST_BYTES, Raw
 
 __all__ = ["AmqpTap"]
@@ -174,6 +175,7 @@ class AmqpTap:
             "routing_key": method.routing_key,
             "mandatory": method.mandatory,
             "delivery_mode": properties.delivery_mode,
+            "properties": said(properties),
         }
         return Piece(data, ("publish",), ((PublishSeen, fields),))
 

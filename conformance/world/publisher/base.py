@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from conformance.contract.model import Exchange
@@ -18,8 +18,15 @@ class PublisherUnderTest(Protocol):
     ``attempts`` on the returned value is recorded.
     """
 
-    def publish(self, body: bytes, *, exchange: str, routing_key: str, message_id: str) -> object:
-        """Publish one message and return once it is confirmed."""
+    @property
+    def publish(self) -> Callable[..., object]:
+        """Publish one message and return once it is confirmed.
+
+        It is called with ``body: bytes`` and, by their names, ``exchange: str``, ``routing_key: str`` and
+        ``message_id: str``. Only what the publisher offers to take (:data:`conformance.contract.model.Offer`) comes
+        besides: ``properties``, AMQP property names to values (``expiration`` as text, ``timestamp`` in seconds since
+        1970), and ``timeout``, the seconds after which the call ends with what is known of the message.
+        """
         ...
 
     def close(self) -> None:
@@ -27,8 +34,20 @@ class PublisherUnderTest(Protocol):
         ...
 
 
-Factory = Callable[[str], PublisherUnderTest]
-"""Called with the AMQP URL (through the fault proxy)."""
+Factory = Callable[..., PublisherUnderTest]
+"""Called with the AMQP URL (through the fault proxy), and with ``failover``, a list of further URLs of the same broker,
+where it offers to take that."""
 
-MakePublisher = Callable[[str, list[Exchange]], PublisherUnderTest]
-"""Called with the AMQP URL (through the fault proxy) and the exchanges by their names at the broker."""
+
+class MakePublisher(Protocol):
+    """Makes the publisher under test for one play."""
+
+    def __call__(self, url: str, exchanges: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
+        """Make it.
+
+        Args:
+            url: the AMQP URL, through the fault proxy.
+            exchanges: by their names at the broker.
+            failover: further URLs of the same broker; given only to a publisher that offers to take them.
+        """
+        ...

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Sequence
 
-from conformance.contract.model import Contract, Exchange
+from conformance.contract.model import Contract, Exchange, Offer
 from conformance.errors import UsageError
 from conformance.world.publisher.base import MakePublisher, PublisherUnderTest
 from conformance.world.publisher.command import CommandPublisher
 from conformance.world.publisher.durable import DurableWs
 from conformance.world.publisher.factory import FactoryPublisher, load_factory
+from conformance.world.publisher.offers import DURABLE_WS_OFFERS, offers_of
 
-__all__ = ["chosen_publisher"]
+__all__ = ["chosen_publisher", "with_offers"]
 
 _PUBLISH_TIMEOUT_S = 30.0
 _HANG_S = 35.0
@@ -43,10 +45,42 @@ def chosen_publisher(contract: Contract, factory: str | None, command: str | Non
     elif command is not None:
         words = _split(command)
     if factory is not None:
-        return factory, _factory(factory, factory_field)
+        return factory, _factory(factory, factory_field, contract.publisher.offers or ())
     if words is not None:
         return shlex.join(words), _command(words, command_field)
     return "durable_ws", _durable_ws
+
+
+def with_offers(contract: Contract, factory: str | None, command: str | None) -> Contract:
+    """The contract with ``publisher.offers`` filled in: what the publisher under test is asked for.
+
+    What the contract says counts. Of a Python factory it is otherwise seen from the names of arguments; a program
+    offers nothing unless the contract says so.
+
+    Args:
+        contract, factory, command: as for :func:`chosen_publisher`.
+
+    Raises:
+        UsageError: the factory can't be loaded, or the contract has ``durable_ws`` offer what it does not.
+    """
+    section = contract.publisher
+    if factory is not None and command is not None:
+        return contract  # which chosen_publisher refuses
+    if factory is None and command is None:
+        factory, command = section.python, None if section.command is None else section.command[0]
+    ours = factory is None and command is None
+    if section.offers is not None:
+        if ours and (more := [offer for offer in section.offers if offer not in DURABLE_WS_OFFERS]):
+            raise UsageError(
+                "publisher.offers",
+                f"{more[0]!r} is nothing that durable_ws offers",
+                "Leave the key out: what durable_ws offers is known.",
+            )
+        return contract
+    offers: Sequence[Offer] = DURABLE_WS_OFFERS if ours else ()
+    if factory is not None:
+        offers = offers_of(load_factory(factory, field="--publisher" if section.python is None else "publisher.python"))
+    return contract.model_copy(update={"publisher": section.model_copy(update={"offers": list(offers)})})
 
 
 def _split(command: str) -> list[str]:
@@ -61,9 +95,15 @@ def _split(command: str) -> list[str]:
     return words
 
 
-def _factory(spec: str, field: str) -> MakePublisher:
-    make = load_factory(spec, field=field)
-    return lambda url, _: FactoryPublisher(make, url, name=spec, timeout_s=_HANG_S, field=field)
+def _factory(spec: str, field: str, offers: Sequence[Offer]) -> MakePublisher:
+    factory = load_factory(spec, field=field)
+
+    def make(url: str, _: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
+        return FactoryPublisher(
+            factory, url, name=spec, timeout_s=_HANG_S, field=field, failover=failover, offers=offers
+        )
+
+    return make
 
 
 def _command(words: list[str], field: str) -> MakePublisher:
@@ -73,8 +113,12 @@ def _command(words: list[str], field: str) -> MakePublisher:
             f"{words[0]!r} is no program that can be run",
             "Name a program that is installed, with its full path if it is not on PATH.",
         )
-    return lambda url, _: CommandPublisher(words, url, timeout_s=_PUBLISH_TIMEOUT_S, field=field)
+
+    def make(url: str, _: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
+        return CommandPublisher(words, url, timeout_s=_PUBLISH_TIMEOUT_S, field=field, failover=failover)
+
+    return make
 
 
-def _durable_ws(url: str, exchanges: list[Exchange]) -> PublisherUnderTest:
-    return DurableWs(url, exchanges=exchanges, timeout_s=_PUBLISH_TIMEOUT_S)
+def _durable_ws(url: str, exchanges: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
+    return DurableWs(url, exchanges=exchanges, failover=failover, timeout_s=_PUBLISH_TIMEOUT_S)

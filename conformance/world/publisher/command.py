@@ -1,8 +1,10 @@
 """A publisher under test that is a program speaking JSON lines (design.md, Interfaces).
 
 The suite writes ``{"op":"publish","id":…,"exchange":…,"routing_key":…,"body":…}`` to the program's standard
-input; the program answers each, in any order, with ``{"id":…,"outcome":…,"detail":…}``. ``RABBITMQ_URL`` in
-its environment names the broker. Bodies are text: what is not UTF-8 can't be sent through a program. Requests are
+input; the program answers each, in any order, with ``{"id":…,"outcome":…,"detail":…}``. One that offers to take
+them (``publisher.offers``) finds ``"properties"`` or ``"timeout"`` (seconds) in some requests. ``RABBITMQ_URL`` in its
+environment names the broker, and ``RABBITMQ_FAILOVER_URLS``, for one that offers failover, further addresses of it,
+with blanks between them. Bodies are text: what is not UTF-8 can't be sent through a program. Requests are
 ASCII (JSON escapes the rest), so that the program's locale does not matter. Lines that are no answer are passed over;
 where an answer does not come, the error tells the last of them. Standard error is the suite's own.
 """
@@ -19,6 +21,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
 
 from conformance.errors import HarnessError, UsageError
 from durable_ws import Nacked, NotSent, OutcomeUnknown, Unroutable
@@ -47,6 +50,7 @@ class CommandPublisher:
         timeout_s: how long an answer may take, in seconds, before the outcome counts as unknown.
         close_timeout_s: how long the program has to end once it was asked to, before it is killed.
         field: what the error calls the command.
+        failover: further AMQP URLs of the same broker, handed over as ``RABBITMQ_FAILOVER_URLS`` if there are any.
 
     Raises:
         UsageError: the program can't be started.
@@ -60,7 +64,9 @@ class CommandPublisher:
         timeout_s: float = 30.0,
         close_timeout_s: float = _CLOSE_S,
         field: str = "publisher.command",
+        failover: Sequence[str] = (),
     ) -> None:
+        addresses = {"RABBITMQ_URL": url} | ({"RABBITMQ_FAILOVER_URLS": " ".join(failover)} if failover else {})
         self._command = list(command)
         self._timeout_s = timeout_s
         self._close_timeout_s = close_timeout_s
@@ -78,7 +84,7 @@ class CommandPublisher:
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, "RABBITMQ_URL": url},
+                env={**os.environ, **addresses},
                 start_new_session=True,
             )
         except (OSError, ValueError) as exc:
@@ -95,8 +101,8 @@ class CommandPublisher:
         for thread in self._threads:
             thread.start()
 
-    def publish(self, body: bytes, *, exchange: str, routing_key: str, message_id: str) -> None:
-        """Hand one message to the program and wait for its answer.
+    def publish(self, body: bytes, *, exchange: str, routing_key: str, message_id: str, **offered: Any) -> None:
+        """Hand one message to the program and wait for its answer; what it offers to take goes with the request.
 
         Raises:
             Unroutable: the program answered ``returned``.
@@ -108,7 +114,14 @@ class CommandPublisher:
             text = body.decode("utf-8")
         except UnicodeDecodeError as exc:
             raise NotSent(message_id, "its body is not UTF-8, which a program can't be given as JSON") from exc
-        request = {"op": "publish", "id": message_id, "exchange": exchange, "routing_key": routing_key, "body": text}
+        request: dict[str, Any] = {
+            "op": "publish",
+            "id": message_id,
+            "exchange": exchange,
+            "routing_key": routing_key,
+            "body": text,
+        }
+        request |= offered
         answer: _Answer = Future()
         with self._lock:
             if self._closed or self._over:
@@ -233,7 +246,7 @@ class CommandPublisher:
         return f"; it wrote, besides: {self._no_answer}" if self._no_answer else ""
 
 
-def _line(request: dict[str, str]) -> bytes:
+def _line(request: dict[str, Any]) -> bytes:
     return json.dumps(request).encode("ascii") + b"\n"
 
 

@@ -7,14 +7,16 @@ import inspect
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
 
+from conformance.contract.model import Offer
 from conformance.errors import HarnessError, UsageError
 from conformance.world.publisher.base import Factory, PublisherUnderTest
+from conformance.world.publisher.offers import names
 from durable_ws import OutcomeUnknown
 
 __all__ = ["FactoryPublisher", "load_factory"]
@@ -77,6 +79,8 @@ class FactoryPublisher:
         name: what errors call the factory: ``module:factory``.
         timeout_s: the longest that a call may take.
         field: what an error calls the option or key that names the factory.
+        failover: further URLs, handed to the factory if there are any.
+        offers: what the contract says that the publisher offers.
 
     Raises:
         HarnessError: the factory raised, or did not return.
@@ -84,24 +88,40 @@ class FactoryPublisher:
     """
 
     def __init__(
-        self, factory: Factory, url: str, *, name: str, timeout_s: float = 35.0, field: str = "--publisher"
+        self,
+        factory: Factory,
+        url: str,
+        *,
+        name: str,
+        timeout_s: float = 35.0,
+        field: str = "--publisher",
+        failover: Sequence[str] = (),
+        offers: Collection[Offer] = (),
     ) -> None:
+        if failover and not names(factory, "failover"):
+            raise UsageError(
+                "publisher.offers",
+                f"'failover' is offered, but the factory {name!r} has no argument of that name",
+                "Give it a keyword argument 'failover', a list of URLs, or take the word out of publisher.offers.",
+            )
+        more: dict[str, Any] = {"failover": list(failover)} if failover else {}
         self._name = name
         self._timeout_s = timeout_s
         self._local = threading.local()
         self._lock = threading.Lock()
         self._callers: list[_Caller] = []
         try:
-            self._publisher: PublisherUnderTest = self._call(lambda: factory(url), f"the factory {name!r}")
+            self._publisher: PublisherUnderTest = self._call(lambda: factory(url, **more), f"the factory {name!r}")
             _check(self._publisher, name, field)
+            _check_offers(self._publisher, name, offers)
         except BaseException as exc:
             self._end_callers()
             if isinstance(exc, Exception) and not isinstance(exc, HarnessError | UsageError):
                 raise HarnessError(f"the factory {name!r} raised {type(exc).__name__}: {exc}") from exc
             raise
 
-    def publish(self, body: bytes, *, exchange: str, routing_key: str, message_id: str) -> object:
-        """Publish one message and return once it is confirmed.
+    def publish(self, body: bytes, *, exchange: str, routing_key: str, message_id: str, **offered: Any) -> object:
+        """Publish one message and return once it is confirmed; ``offered``: see :class:`PublisherUnderTest`.
 
         Raises:
             OutcomeUnknown: the call did not return in time, or returned an awaitable that nobody awaits.
@@ -110,7 +130,7 @@ class FactoryPublisher:
         try:
             receipt = self._call(
                 lambda: self._publisher.publish(
-                    body, exchange=exchange, routing_key=routing_key, message_id=message_id
+                    body, exchange=exchange, routing_key=routing_key, message_id=message_id, **offered
                 ),
                 f"publish() of what {self._name!r} made",
             )
@@ -213,6 +233,17 @@ def _check(publisher: object, name: str, field: str) -> None:
             raise UsageError(
                 field, f"{made}, whose {method}{signature} can't be called as it must ({exc})", _WAY_OUT
             ) from exc
+
+
+def _check_offers(publisher: PublisherUnderTest, name: str, offers: Collection[Offer]) -> None:
+    """Whether its publish() takes what the contract says that it offers."""
+    for offer in offers:
+        if offer != "failover" and not names(publisher.publish, offer):
+            raise UsageError(
+                "publisher.offers",
+                f"{offer!r} is offered, but publish() of what {name!r} returned has no argument of that name",
+                f"Give it a keyword argument {offer!r}, or take the word out of publisher.offers.",
+            )
 
 
 def _forget(awaitable: object) -> None:

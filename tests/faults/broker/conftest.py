@@ -14,6 +14,7 @@ from pika.exceptions import AMQPError
 
 from conformance.contract.model import Contract
 from conformance.contract.naming import Naming
+from conformance.engine.live import Live
 from conformance.engine.node import NodeAtFault
 from conformance.faults.base import make_fault
 from conformance.faults.broker.base import BrokerFault
@@ -44,6 +45,7 @@ class Bench:
     node: NodeAtFault
     events: list[Event]
     channel: BlockingChannel
+    live: Live
     faults: int = 0
     _open: list[pika.BlockingConnection] = field(default_factory=list)
 
@@ -122,8 +124,9 @@ def bench(disturbed: Broker, namespace: str) -> Iterator[Bench]:
         seed=0, command="", versions={}, case="", namespace=namespace, contract={}, broker=disturbed.describe()
     )
     with HistoryWriter(None, header, keep=True) as recorder:
-        node = NodeAtFault(disturbed, naming, recorder, lambda seconds: until(lambda: False, seconds))
-        bench = Bench(disturbed, naming, node, recorder.events, None)  # type: ignore[arg-type]
+        live = Live()
+        node = NodeAtFault(disturbed, naming, recorder, lambda seconds: until(lambda: False, seconds), live)
+        bench = Bench(disturbed, naming, node, recorder.events, None, live)  # type: ignore[arg-type]
         bench.channel = bench.connect()
         bench.channel.exchange_declare(bench.exchange, exchange_type="topic", durable=True)
         bench.channel.queue_declare(bench.queue, durable=True)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pika
 import pytest
-from pika.exceptions import ChannelClosedByBroker, UnroutableError
+from pika.exceptions import ChannelClosedByBroker, NackError, UnroutableError
 
 from conformance.errors import HarnessError
 from conformance.faults.broker.looking import all_of, until
-from conformance.history.events import ResourceDestroyed
+from conformance.history.events import ConfirmSeen, PublishSeen, ResourceDestroyed
 from conformance.world.broker.handshake import web_stomp_answers
 
 if TYPE_CHECKING:
@@ -91,6 +91,59 @@ def test_an_exchange_is_removed_and_comes_back(bench: Bench) -> None:
     with pytest.raises(UnroutableError):
         bench.publish(again)
     assert bench.broker.ready_count(bench.queue) == 1
+
+
+def test_what_is_published_into_a_removed_exchange_is_waited_for(bench: Bench) -> None:
+    """Where that is asked for, removing it is not enough: a publish must have passed on the publisher's link."""
+    bench.begin("remove_exchange", met=True)
+    assert not bench.node.fired
+    bench.live(passed(bench.exchange))
+    assert bench.node.fired
+    assert bench.end().counts["published into"] == 1
+
+
+def test_a_full_queue_refuses(bench: Bench) -> None:
+    """The broker nacks what is published to it; it has happened once a nack was seen; at the end there is room."""
+    bench.begin("full_queue")
+    assert not bench.node.fired
+    assert until(lambda: not published(bench), PATIENCE_S)
+    taken = bench.broker.ready_count(bench.queue)
+    assert not published(bench)
+    bench.live(ConfirmSeen(index=0, time_ns=0, connection=1, channel=1, kind="nack", body_digests=("d",)))
+    assert bench.node.fired
+    assert bench.end().counts == {"nacked": 1}
+    assert bench.broker.ask("GET", "/policies") == []
+    assert bench.broker.ready_count(bench.queue) == taken
+    assert until(lambda: published(bench), PATIENCE_S)
+
+
+PATIENCE_S = 20.0
+
+
+def published(bench: Bench) -> bool:
+    """Whether the queue takes a message: it may learn a moment later that a policy has come or gone."""
+    try:
+        bench.publish(bench.connect())
+    except NackError:
+        return False
+    return True
+
+
+def passed(exchange: str) -> PublishSeen:
+    """A publish to the exchange, as the publisher's link shows it."""
+    return PublishSeen(
+        index=0,
+        time_ns=0,
+        connection=1,
+        channel=1,
+        delivery_tag=1,
+        message_id="m",
+        exchange=exchange,
+        routing_key="k",
+        mandatory=True,
+        delivery_mode=2,
+        body_digest="d",
+    )
 
 
 def test_a_password_is_changed_and_put_back(bench: Bench) -> None:

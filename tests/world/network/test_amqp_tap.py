@@ -50,6 +50,7 @@ class Model:
             "routing_key": "key",
             "mandatory": True,
             "delivery_mode": 2,
+            "properties": {},
         }
         last = (("publish",), [(PublishSeen, fields)])
         return "to_broker", frames, [(("publish_begins",), []), *[((), [])] * (len(frames) - 2), last]
