@@ -16,6 +16,7 @@ import pytest
 
 from conformance.catalogue.result import CheckResult
 from conformance.checker.verdict import Setting, Tally
+from conformance.contract.model import AcceptedSection, Contract
 from conformance.errors import UsageError
 from conformance.history.events import FaultBegan, PublishInvoked, TabOpened
 from conformance.history.file import HistoryHeader, HistoryWriter
@@ -214,3 +215,22 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path, certify: Certify, ce
     results = [certified()]
     with pytest.raises(UsageError, match="can't be written"):
         write_html(tmp_path / "missing" / "report.html", certify(results), results)
+
+
+def test_all_of_the_contract_is_shown(certify: Certify, certified: Make) -> None:
+    """Its tables, its lists of tables and its plain values."""
+    results = [certified()]
+    accepted = [
+        AcceptedSection(case="delivery/steady", kind="lost", cause="max-length", reason="tabs <reload>"),
+        AcceptedSection(case="order/x", reason="another"),
+    ]
+    words = Page(make_html(certify(results, contract=Contract(accepted=accepted)), results, {})).words
+    text = " ".join(" ".join(words).split())
+    shown = text[text.index("The contract as resolved") :]
+    assert shown.count("[[accepted]]") == 2
+    assert "case delivery/steady kind lost cause max-length reason tabs <reload>" in shown
+    assert "case order/x reason another" in shown
+    assert "schema 1" in shown
+    assert "[tab] exchange pubsub" in shown
+    none = " ".join(Page(make_html(certify(results), results, {})).words)
+    assert "There is no [[accepted]]." in none
