@@ -30,9 +30,15 @@ _NAMED = 5
 """So many causes stand in a summary, with how many more there are."""
 
 
+_UNNAMED: tuple[Broke, ...] = (("lost", "unexplained"),)
+"""What a violated verdict is filed under that names nothing: a violation is never dropped for want of a name."""
+
+
 def ways_of(verdict: Verdict) -> tuple[Broke, ...]:
-    """Every kind and cause of a verdict's violations, the gravest kind first."""
-    return tuple(dict.fromkeys((entry.kind, entry.cause) for entry in verdict.tally))
+    """Every kind and cause of a verdict's violations, the gravest kind first; none where it is not violated."""
+    if verdict.verdict != "violated":
+        return ()
+    return tuple(dict.fromkeys((entry.kind, entry.cause) for entry in verdict.tally)) or _UNNAMED
 
 
 def name_of(broke: Broke) -> str:

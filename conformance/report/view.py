@@ -141,7 +141,7 @@ def causes(results: Sequence[CheckResult]) -> dict[str, int]:
     found = Counter(
         cause
         for result in results
-        if result.detail is not None and result.verdict != "accepted"
+        if result.detail is not None and result.accepted is None
         for cause in dict.fromkeys(tally.cause for tally in result.detail.tally)
     )
     return dict(found.most_common())

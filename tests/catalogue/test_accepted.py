@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any, cast
 
@@ -88,6 +88,18 @@ def test_the_reasons_of_several_acceptances_are_all_told() -> None:
     )
     result = with_acceptance(_result("a/1", "violated", "lost max-length", "leaked no-expiry"), contract, TODAY)
     assert result.accepted == "first; second"
+
+
+def test_an_acceptance_is_no_evidence_for_the_rest() -> None:
+    """What was to be shown beside the accepted deviation, and was not, keeps the check inconclusive."""
+    broken = _result("a/1", "violated")
+    assert broken.detail is not None
+    unseen = replace(broken, detail=replace(broken.detail, inconclusive_reasons=("fault rst on t1 never fired",)))
+    result = with_acceptance(unseen, _contract({"case": "a/1", **LOST}), TODAY)
+    assert (result.verdict, result.accepted) == ("inconclusive", "known")
+    assert result.summary.endswith("not shown: fault rst on t1 never fired")
+    assert overall([result, _result("a/2", "certified")]) == "inconclusive"
+    assert [one.state for one in acceptances([result], _contract({"case": "a/1", **LOST}), TODAY)] == ["deviated"]
 
 
 def test_a_violation_that_names_nothing_is_not_accepted() -> None:

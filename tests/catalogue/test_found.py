@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,6 +68,16 @@ def test_what_a_step_of_shrinking_or_a_replay_shows_is_found_as_well() -> None:
     ]
     assert causes.verdict is not None
     assert "lost (b) while another was shrunk or replayed" in causes.verdict.summary
+
+
+def test_a_violation_without_a_name_is_not_dropped() -> None:
+    """A violated verdict that tallies nothing would be a bug of the checker's: it must not turn into silence."""
+    nameless = played("lost a")
+    nameless = replace(nameless, verdict=replace(nameless.verdict, tally=(), violations=()))
+    causes = taken(Causes(), (nameless, "drawn"))
+    assert [cause.name for cause in causes] == ["lost-unexplained"]
+    assert causes.verdict is not None
+    assert causes.verdict.verdict == "violated"
 
 
 def test_each_is_shrunk_once_and_what_shows_in_the_smallest_with_it() -> None:
