@@ -166,7 +166,8 @@ def abandoned_queues_expire(contract: Contract) -> Iterable[Step]:
     A third is away for all of that time, and its page still has the id.
     """
     tell = Telling(contract)
-    other, late = (1 + turn * len(contract.tab.routing_keys) for turn in (1, 2))
+    keys = len(contract.tab.routing_keys)
+    other, late = 1 + keys, 2 if keys > 1 else 3  # on another key, if there is one: nothing is settled while it is away
     gone_s = _BEYOND * (contract.promise.abandoned_queues_expire or 0.0) + _BEYOND_S
     away_s = _SHARE * min(contract.promise.longest_outage, gone_s / 2) if _long_enough(contract) else 0.0
     return (
@@ -187,6 +188,7 @@ def abandoned_queues_expire(contract: Contract) -> Iterable[Step]:
         AwaitQueue(tab=f"t{late}", until="gone"),
         tell.heal(f"t{late}"),
         tell.publish(2),
+        tell.publish(2, to=late),
         tell.settle(),
     )
 

@@ -43,7 +43,7 @@ def _played(cause: str | None = None) -> Played:
 
 
 def _free(_: int) -> Round:
-    return Round(scenarios=scenarios(Contract()), examples=5)
+    return Round(scenarios=scenarios(Contract(), most_steps=6), examples=5)
 
 
 def test_a_violation_that_shows_once_in_many_is_kept() -> None:
