@@ -60,7 +60,7 @@ def test_a_violation_that_shows_once_in_many_is_kept() -> None:
         one,
         run_seed=1,
         budget=Budget(generate_s=150, shrink_s=0.5, replays=3),
-        stop=lambda: len(plays) >= 400,
+        stop=lambda: len(plays) >= 200,
         causes=Causes(keep=lambda cause, _, __, ___: kept.append(cause.name)),
     )
     assert told.causes.verdict is not None
