@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 import pytest
@@ -126,6 +127,9 @@ def generated(
     with Stage(lambda _: cast("Broker", FakeBroker())) as stage:
         plays = Plays(*script, stage=stage, most=most)
         monkeypatch.setattr("conformance.catalogue.session.play", plays)
+        # A search's second is a play: how many are made does not depend on the machine.
+        clock = SimpleNamespace(monotonic=lambda: float(len(plays.on_disk)))
+        monkeypatch.setattr("conformance.catalogue.generated.time", clock)
         session = Session(
             Setup(make_publisher=cast("MakePublisher", None), report=tmp_path, **whole), [GENERATED[0]], stage
         )
@@ -202,8 +206,9 @@ def test_a_search_goes_on_behind_what_is_accepted(tmp_path: Path, monkeypatch: p
 def test_what_is_accepted_of_drawn_scenarios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else in all of the time: accepted. A run that was cut short can't say so."""
     made: dict[str, Any] = {"contract": Contract(accepted=A), "tmp_path": tmp_path, "monkeypatch": monkeypatch}
-    result, _, _ = generated("lost a", "", budget=Budget(generate_s=1.0), **made)
+    result, plays, _ = generated("lost a", "", budget=Budget(generate_s=20.0), **made)
     assert (result.verdict, result.accepted) == ("accepted", "known")
+    assert len(plays.on_disk) >= 20
     result, _, _ = generated("lost a", "", most=30, **made)
     assert result.verdict == "inconclusive"
     assert "the run was cut short" in result.summary
