@@ -105,6 +105,7 @@ def certify(
             versions=versions(),
             timings=stage.timings,
             began=began_at,
+            today=setup.today,
             seconds=round(time.monotonic() - began, 1),
             interrupted=interrupted,
             report=report,

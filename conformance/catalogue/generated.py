@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
+from conformance.catalogue.found import Broke, How, ways_of
 from conformance.engine.play import Played
 from conformance.scenario.codec import dump_scenario
 from conformance.scenario.steered import Steering
 from conformance.scenario.steps import Scenario
 
-__all__ = ["Budget", "Round", "Rounds", "Search", "replayed", "search", "steered", "with_bursts"]
+__all__ = ["Budget", "OnViolation", "Round", "Rounds", "Search", "replayed", "search", "steered", "with_bursts"]
 
 _ROUND = 80
 """How many scenarios Hypothesis draws at a time: it keeps the first few dozen of a run small, so many short runs meet
@@ -63,6 +64,10 @@ def steered(free: SearchStrategy[Scenario], steering: Steering) -> Rounds:
     return choose
 
 
+OnViolation = Callable[[Scenario, Played, How, bool], object]
+"""Takes a violated play and why it was played; the flag says whether the search still needs its history."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """Times in seconds, and how often a failing scenario is replayed."""
@@ -83,6 +88,8 @@ class Search:
         found: the smallest scenario that failed, as it was played when it failed; None: none failed.
         first_steps: the number of steps of the first that failed.
         failed_again: how many of ``replayed`` replays of the smallest failed.
+        again: in how many of these each kind and cause showed.
+        spare: the other plays that failed and were kept for the shrinker; their histories are not needed any more.
         inconclusive: reasons of inconclusive plays with their counts.
         confirmed: messages, in all plays.
         rounds: how many rounds were begun.
@@ -96,6 +103,8 @@ class Search:
     first_steps: int = 0
     failed_again: int = 0
     replayed: int = 0
+    again: Counter[Broke] = field(default_factory=Counter)
+    spare: list[Played] = field(default_factory=list)
     inconclusive: Counter[str] = field(default_factory=Counter)
     confirmed: int = 0
     rounds: int = 0
@@ -110,8 +119,10 @@ def search(
     budget: Budget,
     stop: Callable[[], bool] = lambda: False,
     on_play: Callable[[Played], object] = lambda _: None,
-    on_violation: Callable[[Scenario, Played], bool] = lambda _, __: True,
-    same: Callable[[Played], object] = lambda _: None,
+    on_drawn: Callable[[Played], object] = lambda _: None,
+    on_violation: OnViolation = lambda _, __, ___, ____: None,
+    wants: Callable[[Played], bool] = lambda _: True,
+    same: Callable[[Played], bool] = lambda _: True,
     first_round: int = 0,
 ) -> Search:
     """Draw scenarios until the budget is spent or one is violated; shrink and replay that one.
@@ -126,14 +137,16 @@ def search(
         run_seed: fixes the choice of scenarios; the time alone decides how many of them are played.
         budget: how long.
         stop: asked before each play; True ends the search as if the time were over.
-        on_play: called after each play.
-        on_violation: called with each violation that is not a step of shrinking; False: it is known, go on searching.
-        same: what a smaller scenario's violation must have in common with the first one's to count as the same.
+        on_play: called after each play, replays left out.
+        on_drawn: called after each play of a fresh draw: neither a step of shrinking nor a replay.
+        on_violation: called with each violated play as it happens, whatever it was played for.
+        wants: asked of a violated play of a fresh draw; False: it is known, go on searching.
+        same: asked of a violated play while shrinking: whether it shows what is being shrunk.
         first_round: the number of the first round.
 
     A play that raises ends the search: see ``Search.broke``. What was found before it is kept.
     """
-    hunt = _Hunt(play, budget, stop, on_play, on_violation, same)
+    hunt = _Hunt(play, budget, stop, on_play, on_drawn, on_violation, wants, same)
     result = hunt.result
     try:
         for number in itertools.count(first_round):
@@ -146,29 +159,41 @@ def search(
         result.broke = exc.cause
         result.found = hunt.smallest
     if result.found is not None:
-        result.replayed, result.failed_again = replayed(play, result.found[0], budget.replays, stop)
+        result.spare = hunt.all_but(result.found[1])
+        result.replayed, result.failed_again, result.again = replayed(
+            play, result.found[0], budget.replays, stop, on_violation
+        )
     return result
 
 
 def replayed(
-    play: Callable[[Scenario], Played], scenario: Scenario, times: int, stop: Callable[[], bool]
-) -> tuple[int, int]:
-    """Play a scenario so often again: how many plays there were, and how many of them were violated.
+    play: Callable[[Scenario], Played],
+    scenario: Scenario,
+    times: int,
+    stop: Callable[[], bool],
+    on_violation: OnViolation = lambda _, __, ___, ____: None,
+) -> tuple[int, int, Counter[Broke]]:
+    """Play a scenario so often again: how many plays there were, how many were violated, and each kind and cause.
 
     A play that the end of the run cut off shows nothing, so it does not count unless it was violated; one that raises
     ends the replays.
     """
     plays = violated = 0
+    again: Counter[Broke] = Counter()
     while plays < times and not stop():
         try:
-            failed = play(scenario).verdict.verdict == "violated"
+            played = play(scenario)
+            failed = played.verdict.verdict == "violated"
+            if failed:
+                again.update(ways_of(played.verdict))
+                on_violation(scenario, played, "replay", False)
         except Exception:  # noqa: BLE001 - whatever it was, the violation stands
             break
         if not failed and stop():
             break
         plays += 1
         violated += failed
-    return plays, violated
+    return plays, violated, again
 
 
 def _draw(chosen: Round, attempt: Callable[[Scenario], None], *, seed_of_round: int) -> None:
@@ -201,18 +226,20 @@ class _Hunt:
         budget: Budget,
         stop: Callable[[], bool],
         on_play: Callable[[Played], object],
-        on_violation: Callable[[Scenario, Played], bool],
-        same: Callable[[Played], object],
+        on_drawn: Callable[[Played], object],
+        on_violation: OnViolation,
+        wants: Callable[[Played], bool],
+        same: Callable[[Played], bool],
     ) -> None:
         self.result = Search()
         self._play = play
         self._budget = budget
         self._stop = stop
         self._on_play = on_play
+        self._on_drawn = on_drawn
         self._on_violation = on_violation
+        self._wants = wants
         self._same = same
-        self._first: object = None
-        """What a smaller failure must have in common with the first."""
         self._failed: dict[str, tuple[Scenario, Played]] = {}
         self._passed: set[str] = set()
         self._ends = time.monotonic() + budget.generate_s
@@ -221,6 +248,10 @@ class _Hunt:
     def smallest(self) -> tuple[Scenario, Played] | None:
         """Of what failed so far."""
         return min(self._failed.values(), key=lambda one: len(one[0].steps), default=None)
+
+    def all_but(self, found: Played) -> list[Played]:
+        """What failed beside it."""
+        return [played for _, played in self._failed.values() if played is not found]
 
     def begin_round(self, *, again: bool = False) -> None:
         """Another round begins: what passed is remembered for the shrinker's sake, and it is not at work yet."""
@@ -245,34 +276,38 @@ class _Hunt:
         raise _ViolatedError
 
     def _violates(self, scenario: Scenario, key: str) -> bool:
+        drawn = not self._failed
         try:
             played = self._play(scenario)
+            if drawn:
+                self._on_drawn(played)
             self._on_play(played)
+            if played.verdict.verdict == "violated":
+                wanted = self._wants(played) if drawn else self._same(played)
+                self._on_violation(scenario, played, "drawn" if drawn else "shrinking", wanted)
+            else:
+                wanted = False
         except Exception as exc:
             raise _PlayBrokeError(exc) from exc
-        if not self._failed:
-            self.result.played[played.verdict.verdict] += 1
-            self.result.seconds.append(played.seconds)
-            self.result.spent_s += played.seconds
-            self.result.confirmed += played.verdict.counts.confirmed
-            if len(self.result.inconclusive) < _MOST_REMEMBERED:
-                self.result.inconclusive.update(played.verdict.inconclusive_reasons)
-        if played.verdict.verdict != "violated" or not self._is_wanted(scenario, played):
+        if drawn:
+            self._count(played)
+        if not wanted:
             self._passed.add(key)
             return False
-        if not self._failed:
-            self._first = self._same(played)
+        if drawn:
             self.result.first_steps = len(scenario.steps)
             self._ends = time.monotonic() + self._budget.shrink_s
         self._failed[key] = scenario, replace(played, events=[])  # its history is on disk
         return True
 
-    def _is_wanted(self, scenario: Scenario, played: Played) -> bool:
-        """Whether the violation is what is to be shrunk."""
-        if self._failed and self._same(played) == self._first:
-            return True
-        is_new = self._on_violation(scenario, played)
-        return is_new and not self._failed
+    def _count(self, played: Played) -> None:
+        """What a fresh draw adds to the sums."""
+        self.result.played[played.verdict.verdict] += 1
+        self.result.seconds.append(played.seconds)
+        self.result.spent_s += played.seconds
+        self.result.confirmed += played.verdict.counts.confirmed
+        if len(self.result.inconclusive) < _MOST_REMEMBERED:
+            self.result.inconclusive.update(played.verdict.inconclusive_reasons)
 
 
 class _ViolatedError(AssertionError):

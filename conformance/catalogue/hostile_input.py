@@ -16,6 +16,8 @@ from conformance.catalogue.sources import (
 )
 from conformance.catalogue.steps import Telling
 from conformance.contract.model import Contract
+from conformance.contract.naming import most_key_bytes
+from conformance.contract.recommended import RECOMMENDED
 from conformance.scenario.steps import BodyKind, OpenTab, Publish, Step
 
 __all__: list[str] = []
@@ -91,16 +93,24 @@ def _keys(name: str, keys: tuple[str, ...], *, rule: str, source: str, expectati
         rule=rule,
         source=source,
         expectation=expectation,
-        fits=lambda contract: not own_keys(contract) and contract.exchanges[contract.tab.exchange].type != "fanout",
+        fits=_names_its_keys,
     )
     def strange_keys(contract: Contract) -> Iterable[Step]:
         """One tab a key."""
-        exchange = contract.tab.exchange
-        return (
-            *(OpenTab(tab=f"t{number}", exchange=exchange, key=key) for number, key in enumerate(keys, 1)),
-            *(Publish(exchange=exchange, key=key, count=3, pipelined=True) for key in keys),
-            Telling(contract).settle(),
-        )
+        return _a_tab_each(contract, keys)
+
+
+def _names_its_keys(contract: Contract) -> bool:
+    return not own_keys(contract) and contract.exchanges[contract.tab.exchange].type != "fanout"
+
+
+def _a_tab_each(contract: Contract, keys: tuple[str, ...]) -> tuple[Step, ...]:
+    exchange = contract.tab.exchange
+    return (
+        *(OpenTab(tab=f"t{number}", exchange=exchange, key=key) for number, key in enumerate(keys, 1)),
+        *(Publish(exchange=exchange, key=key, count=3, pipelined=True) for key in keys),
+        Telling(contract).settle(),
+    )
 
 
 _keys(
@@ -117,10 +127,40 @@ _keys(
     source=STOMP_DESTINATIONS,
     expectation="Tabs on keys beyond ASCII, composed and decomposed, get their own messages alone.",
 )
-_keys(
-    "longest-keys",
-    ("k" * 240, "k" * 239 + "l", "é" * 120, "k" * 239),
+
+
+@case(
+    "hostile-input/longest-keys",
     rule="Long routing keys are told apart to their last byte.",
     source=AMQP_SHORT_STRINGS,
-    expectation="Tabs on keys of 240 bytes, which differ in the last one, get their own messages alone.",
+    expectation="Tabs on keys as long as AMQP can say (255 bytes), which differ in the last one, get their own alone.",
+    fits=_names_its_keys,
 )
+def longest_keys(contract: Contract) -> Iterable[Step]:
+    """Where the exchange is there already, a word of the suite's own goes in front, and takes its part of them."""
+    most = most_key_bytes(contract.exchanges[contract.tab.exchange])
+    keys = ("k" * most, "k" * (most - 1) + "l", "é" * (most // 2) + "k" * (most % 2), "k" * (most - 1))
+    return _a_tab_each(contract, keys)
+
+
+@case(
+    "hostile-input/unicode-ids",
+    rule="A tab's id may be in any script: its queue is declared, kept and found again under that very name.",
+    source=STOMP_DESTINATIONS,
+    expectation="Tabs with Cyrillic, Japanese and accented ids keep their queues over a cut, and get all messages.",
+    asks=["cut"],
+    fits=lambda contract: contract.broker.definitions in (None, RECOMMENDED),  # permissions of others may allow no such
+)
+def unicode_ids(contract: Contract) -> Iterable[Step]:
+    """On one key; two of the ids differ in an accent alone. One of them is cut and comes back."""
+    tell = Telling(contract)
+    opened = tell.open()
+    cut, *others = ("вкладка", "タブ", "café", "cafe")
+    return (
+        *(opened.model_copy(update={"tab": name}) for name in (cut, *others)),
+        tell.publish(3),
+        tell.begin("rst", cut),
+        tell.publish(3, pipelined=True),
+        tell.heal(cut),
+        tell.settle(),
+    )

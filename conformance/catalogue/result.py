@@ -56,12 +56,13 @@ def area_of(check_id: str) -> str:
 def overall(results: list[CheckResult]) -> Literal["certified", "violated", "inconclusive"]:
     """The certificate's verdict: violated beats inconclusive beats certified.
 
-    What was not checked is inconclusive; an accepted deviation stands in no certificate's way.
+    What was not checked is inconclusive. An accepted deviation stands in no certificate's way, but shows nothing that
+    holds: where there is nothing else, the run is inconclusive.
     """
     verdicts = {result.verdict for result in results}
     if "violated" in verdicts:
         return "violated"
-    if not results or not verdicts <= {"certified", "accepted"}:
+    if "certified" not in verdicts or not verdicts <= {"certified", "accepted"}:
         return "inconclusive"
     return "certified"
 

@@ -25,7 +25,9 @@ from conformance.catalogue import (
 )
 from conformance.catalogue.case import CASES
 from conformance.catalogue.session import GENERATED, Check
+from conformance.checker.verdict import KINDS
 from conformance.contract.model import Contract
+from conformance.contract.refusal import did_you_mean
 from conformance.errors import UsageError
 
 __all__ = ["all_checks", "must_match", "promised", "refuse_unknown_accepted", "select"]
@@ -98,10 +100,16 @@ def must_match(field: str, glob: str) -> None:
 
 
 def refuse_unknown_accepted(contract: Contract) -> None:
-    """Refuse an acceptance that names no check.
+    """Refuse an acceptance that names no check, or a kind of violation that there is not.
 
     Raises:
-        UsageError: a ``case`` matches no check that there is; it suggests some that are near.
+        UsageError: a ``case`` matches no check that there is, or a ``kind`` is none; it suggests some that are near.
     """
     for number, accepted in enumerate(contract.accepted):
         must_match(f"accepted[{number}].case", accepted.case)
+        if accepted.kind is not None and accepted.kind not in KINDS:
+            raise UsageError(
+                f"accepted[{number}].kind",
+                f"there is no violation of the kind {accepted.kind!r}",
+                did_you_mean(accepted.kind, KINDS),
+            )

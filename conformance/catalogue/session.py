@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import traceback
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from conformance.catalogue.accepted import with_acceptance
+from conformance.catalogue.accepted import accepted_ways, with_acceptance
 from conformance.catalogue.case import Case
+from conformance.catalogue.found import Cause, Causes
 from conformance.catalogue.generated import Budget, Rounds, Search, search, steered, with_bursts
 from conformance.catalogue.result import CheckResult, CheckVerdict, with_violations
-from conformance.catalogue.soak import Cause, SoakProgress, soak
+from conformance.catalogue.soak import KeepSmallest, SoakProgress, soak
 from conformance.catalogue.stage import Lane, Place, Stage
 from conformance.contract.model import Contract
 from conformance.engine.play import Played, play
@@ -216,7 +218,14 @@ class Session:
             folder = self._folder(check)
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"play-{next(self._plays)}.jsonl"
-        return play(scenario, world, self._stage.network, case=check.id, path=path, stop=self._stage.stopping.is_set)
+        try:
+            return play(
+                scenario, world, self._stage.network, case=check.id, path=path, stop=self._stage.stopping.is_set
+            )
+        except Exception:
+            if self._progress is not None and path is not None:
+                path.unlink(missing_ok=True)  # a soak goes on, and may break off many times
+            raise
 
     def _folder(self, check: Case | Generated) -> Path:
         return (self.setup.report or Path()) / "evidence" / check.id.replace("/", "-")
@@ -230,118 +239,163 @@ class Session:
             "seed": setup.seed,
         }
         rounds = steered(scenarios(setup.contract, **drawn), Steering(setup.contract, coverage, **drawn))
-        if self._progress is not None:
-            return self._soaked(check, world, rounds, coverage, self._progress)
-        found = search(
-            rounds,
-            lambda scenario: self._play(check, scenario, world),
-            run_seed=setup.seed,
-            budget=replace(setup.budget, generate_s=setup.budget.generate_s * check.share),
-            stop=self._stage.stopping.is_set,
-            on_play=lambda played: coverage.add(situations(played.events)),
+        causes = Causes(
+            keep=lambda cause, scenario, played, needed: self._keep_seen(check, cause, scenario, played, needed=needed),
+            most_kept=_MOST_KEPT,
+            discard=_discard,
+            accepted=lambda verdict: accepted_ways(check.id, verdict.tally, setup.contract, setup.today),
         )
-        if found.broke is not None and found.found is None:
-            raise found.broke
-        evidence = _evidence(found)
-        if found.found is not None:
-            scenario, played = found.found
-            evidence |= {
-                "steps_at_first": found.first_steps,
-                "replays": found.replayed,
-                "replays_violated": found.failed_again,
-            }
-            return self._keep(check, scenario, played, evidence)
+
+        def play_one(scenario: Scenario) -> Played:
+            played = self._play(check, scenario, world)
+            if played.verdict.verdict != "violated":
+                _discard(played)  # it may go on for hours: only what shows a violation stays
+            return played
+
+        def keep_smallest(scenario: Scenario, played: Played) -> tuple[Path, Path] | None:
+            return self._keep_files(self._folder(check) / _slug(causes.target), scenario, played)
+
+        if self._progress is None:
+            found = self._searched(play_one, rounds, coverage, causes, keep_smallest, share=check.share)
+        else:
+            found = self._soaked(check, play_one, rounds, coverage, causes, keep_smallest, self._progress)
         if setup.report is not None:
             self._tidy(self._folder(check))
-        return _without_failure(check, found, evidence, cut_short=self._stage.stopping.is_set())
+        return self._drawn(check, found, causes)
+
+    def _searched(
+        self,
+        play_one: Callable[[Scenario], Played],
+        rounds: Rounds,
+        coverage: Coverage,
+        causes: Causes,
+        keep_smallest: KeepSmallest,
+        *,
+        share: float,
+    ) -> Search:
+        """One search, which ends with the first violation that the contract does not accept."""
+        found = search(
+            rounds,
+            play_one,
+            run_seed=self.setup.seed,
+            budget=replace(self.setup.budget, generate_s=self.setup.budget.generate_s * share),
+            stop=self._stage.stopping.is_set,
+            on_play=lambda played: coverage.add(situations(played.events)),
+            on_violation=causes.take,
+            wants=causes.wants,
+            same=causes.same,
+        )
+        if found.found is not None:
+            causes.shrunk(
+                *found.found,
+                replays=found.replayed,
+                again=found.again,
+                first_steps=found.first_steps,
+                files=keep_smallest(*found.found),
+            )
+        elif found.broke is not None and not causes:
+            raise found.broke
+        return found
 
     def _soaked(
-        self, check: Generated, world: World, rounds: Rounds, coverage: Coverage, progress: SoakProgress
-    ) -> CheckResult:
+        self,
+        check: Generated,
+        play_one: Callable[[Scenario], Played],
+        rounds: Rounds,
+        coverage: Coverage,
+        causes: Causes,
+        keep_smallest: KeepSmallest,
+        progress: SoakProgress,
+    ) -> Search:
         setup = self.setup
         if not check.broker_faults and "cut" in setup.contract.promise.survives:
             rounds = with_bursts(rounds, bursts(setup.contract, seed=setup.seed))
 
-        def play_one(scenario: Scenario) -> Played:
-            played = self._play(check, scenario, world)
-            if played.verdict.verdict != "violated" and played.path is not None:
-                played.path.unlink()  # a soak may play for hours: only what shows a violation stays
-            return played
-
         def note(played: Played) -> None:
             coverage.add(situations(played.events))
-            progress.played(played)
+            progress.look()
 
-        done = soak(
+        return soak(
             rounds,
             play_one,
             run_seed=setup.seed,
             budget=replace(setup.budget, generate_s=setup.soak_s or 0.0),
             stop=self._stage.stopping.is_set,
             on_play=note,
-            keep=lambda cause, scenario, played: self._keep_seen(check, cause, scenario, played),
-        )
-        self._tidy(self._folder(check))
-        evidence = _evidence(done.total)
-        if done.verdict is None:
-            return _without_failure(check, done.total, evidence, cut_short=self._stage.stopping.is_set())
-        first = next(iter(done.causes.values()))
+            on_drawn=progress.drawn,
+            causes=causes,
+            keep_smallest=keep_smallest,
+            discard=_discard,
+        ).total
+
+    def _drawn(self, check: Generated, found: Search, causes: Causes) -> CheckResult:
+        """The result of a generated check: every cause that was found, or that nothing was."""
+        evidence = _evidence(found)
+        first, verdict = causes.first(), causes.verdict
+        missing = _broken_off(found, cut_short=self._stage.stopping.is_set())
+        if first is None or verdict is None:
+            return _without_failure(check, found, evidence, missing)
         scenario_path, history = first.files or (None, None)
-        causes = [
-            cause.to_dict() | dict(zip(("scenario", "history"), map(str, cause.files or ()), strict=False))
-            for cause in done.causes.values()
-        ]
         evidence |= {
-            "violated": done.total.played["violated"],
+            "violated": found.played["violated"],
             "steps_at_first": first.first_steps,
             "replays": first.replayed,
             "replays_violated": first.failed_again,
-            "causes": causes,
+            "causes": [
+                cause.to_dict() | dict(zip(("scenario", "history"), cause.files or (), strict=False))
+                for cause in causes
+            ],
         }
         return CheckResult(
             id=check.id,
             verdict="violated",
-            summary=done.verdict.summary,
+            summary=verdict.summary,
             rule=check.rule,
             source=check.source,
             expectation=check.expectation,
-            detail=done.verdict,
+            detail=replace(verdict, inconclusive_reasons=missing),
             evidence=evidence,
             scenario=first.scenario,
             scenario_path=scenario_path,
             history=history,
-            seconds=done.total.spent_s,
+            seconds=found.spent_s,
         )
 
     def _keep_seen(
-        self, check: Generated, cause: Cause, scenario: Scenario, played: Played
+        self, check: Generated, cause: Cause, scenario: Scenario, played: Played, *, needed: bool
     ) -> tuple[Path, Path] | None:
-        """Keep a violating play at once: the first few of a cause as they came, and the smallest."""
+        """Keep a violating play at once: of each cause the first few as they came."""
+        folder = self._folder(check) / _slug(cause.name) / f"seen-{cause.kept}"
+        return self._keep_files(folder, scenario, played, copy=needed)
+
+    def _keep_files(
+        self, folder: Path, scenario: Scenario, played: Played, *, copy: bool = False
+    ) -> tuple[Path, Path] | None:
+        """A play's scenario and its history in a folder of their own; None: they are not, for there is none or no room.
+
+        A violation stands whether or not it could be kept.
+        """
         if played.path is None or not played.path.exists():
             return None
-        folder = self._folder(check) / re.sub("[^a-z0-9-]", "-", cause.name)
-        if cause.scenario is not scenario or cause.replayed == 0:  # not the smallest
-            if cause.seen > _MOST_KEPT:
-                played.path.unlink()
-                return None
-            folder /= f"seen-{cause.seen}"
-        folder.mkdir(parents=True, exist_ok=True)
         scenario_path, history = folder / "scenario.json", folder / "history.jsonl"
-        played.path.replace(history)
-        scenario_path.write_text(dump_scenario(scenario, self.setup.contract), encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if copy:
+                shutil.copyfile(played.path, history)
+            else:
+                played.path.replace(history)
+            scenario_path.write_text(dump_scenario(scenario, self.setup.contract), encoding="utf-8")
+        except OSError:
+            return None
         return scenario_path, history
 
-    def _keep(
-        self, check: Case | Generated, scenario: Scenario, played: Played, evidence: dict[str, object]
-    ) -> CheckResult:
+    def _keep(self, check: Case, scenario: Scenario, played: Played, evidence: dict[str, object]) -> CheckResult:
         """The result; what shows why it is not certified stays on disk, the other plays' histories go."""
         history = scenario_path = None
         if self.setup.report is not None:
             folder = self._folder(check)
-            if (self.setup.keep_all or played.verdict.verdict != "certified") and played.path is not None:
-                history, scenario_path = folder / "history.jsonl", folder / "scenario.json"
-                played.path.replace(history)
-                scenario_path.write_text(dump_scenario(scenario, self.setup.contract), encoding="utf-8")
+            if self.setup.keep_all or played.verdict.verdict != "certified":
+                scenario_path, history = self._keep_files(folder, scenario, played) or (None, None)
             self._tidy(folder)
         return CheckResult(
             id=check.id,
@@ -363,6 +417,17 @@ class Session:
             path.unlink()
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _discard(played: Played) -> None:
+    """Its history shows nothing that is not kept elsewhere."""
+    if played.path is not None:
+        played.path.unlink(missing_ok=True)
+
+
+def _slug(name: str) -> str:
+    """A cause's name as a folder's."""
+    return re.sub("[^a-z0-9-]", "-", name)
 
 
 def _broker_faults(setup: Setup, drawn: Iterable[Generated], can: Container[str]) -> list[str]:
@@ -411,14 +476,23 @@ def _unseen(check: Check, why: str, **evidence: object) -> CheckResult:
     )
 
 
-def _without_failure(check: Generated, found: Search, evidence: dict[str, object], *, cut_short: bool) -> CheckResult:
+def _broken_off(found: Search, *, cut_short: bool) -> tuple[str, ...]:
+    """Why a search ended before its time; nothing where it did not."""
+    if found.broke is not None:
+        return (f"the search broke off: {found.broke}",)
+    return ("the run was cut short",) if cut_short else ()
+
+
+def _without_failure(
+    check: Generated, found: Search, evidence: dict[str, object], missing: Sequence[str]
+) -> CheckResult:
     certified = found.played["certified"]
     verdict: CheckVerdict
     if certified == 0:
         reasons = "; ".join(reason for reason, _ in found.inconclusive.most_common(3)) or "none was played in time"
         verdict, summary = "inconclusive", f"No drawn scenario showed anything: {reasons}."
-    elif cut_short:
-        verdict, summary = "inconclusive", f"The run was cut short after {certified} drawn scenarios, which held."
+    elif missing:
+        verdict, summary = "inconclusive", f"After {certified} drawn scenarios, which held, {'; '.join(missing)}."
     else:
         verdict, summary = "certified", f"{certified} drawn scenarios held."
     return CheckResult(

@@ -152,7 +152,8 @@ def _is_promised(contract: Contract) -> bool:
     source=QUEUE_TTL,
     expectation=(
         "After promise.abandoned_queues_expire by the broker's clock the closed tab's queue is gone, and that of a tab "
-        "which came back is there; the expiry that holds for it is no longer than the promise."
+        "which came back is there; the expiry that holds for it is no longer than the promise. A tab that comes back "
+        "under its id after its queue has gone gets what is published from then on."
     ),
     needs=["clock", "management"],
     tries=_is_promised,
@@ -160,24 +161,34 @@ def _is_promised(contract: Contract) -> bool:
     shows=_abandoned_queues_go,
 )
 def abandoned_queues_expire(contract: Contract) -> Iterable[Step]:
-    """One tab is closed for good; another is away for a while and comes back; then the promised time goes by."""
+    """One tab is closed for good; another is away for a while and comes back; then the promised time goes by.
+
+    A third is away for all of that time, and its page still has the id.
+    """
     tell = Telling(contract)
-    other = 1 + len(contract.tab.routing_keys)
+    keys = len(contract.tab.routing_keys)
+    other, late = 1 + keys, 2 if keys > 1 else 3  # on another key, if there is one: nothing is settled while it is away
     gone_s = _BEYOND * (contract.promise.abandoned_queues_expire or 0.0) + _BEYOND_S
     away_s = _SHARE * min(contract.promise.longest_outage, gone_s / 2) if _long_enough(contract) else 0.0
     return (
         tell.open(1),
         tell.open(other),
+        tell.open(late),
         tell.publish(2),
         tell.settle(),
         tell.close(1),
         AwaitQueue(tab="t1", until="left"),
+        tell.begin("rst", f"t{late}"),
+        AwaitQueue(tab=f"t{late}", until="left"),
         *(_away_and_back(tell, other, away_s) if away_s else ()),
         tell.publish(2),
         tell.settle(),
         AdvanceClock(by_s=gone_s - away_s),
         AwaitQueue(tab="t1", until="gone"),
+        AwaitQueue(tab=f"t{late}", until="gone"),
+        tell.heal(f"t{late}"),
         tell.publish(2),
+        tell.publish(2, to=late),
         tell.settle(),
     )
 

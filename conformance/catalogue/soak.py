@@ -2,7 +2,7 @@
 
 Each new cause is shrunk and replayed once; from then on it is counted. Nothing is retried away: what was violated once
 is a violation, with k of n replays beside it. Memory does not grow with time: of a play only counts stay, of a
-violation's cause one scenario with its verdict; histories are on disk.
+violation's cause one scenario with its verdict; histories are on disk, and go as soon as nobody needs them.
 """
 
 from __future__ import annotations
@@ -12,69 +12,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any
 
+from conformance.catalogue.found import Causes, name_of, ways_of
 from conformance.catalogue.generated import Budget, Rounds, Search, replayed, search
-from conformance.checker.verdict import Tally, Verdict
 from conformance.contract.duration import text_of
 from conformance.engine.play import Played
 from conformance.scenario.coverage import Coverage
 from conformance.scenario.steps import Scenario
 
-__all__ = ["Cause", "Keep", "Soak", "SoakProgress", "cause_of", "soak"]
+__all__ = ["KeepSmallest", "Soak", "SoakProgress", "soak"]
 
 _SHRINK_SHARE = 0.1
 """Of the soak's time, at most, for shrinking one cause."""
-_MOST_CAUSES = 100
-_MOST_VIOLATIONS = 3
-"""Of each cause are told."""
 _MOST_BROKEN = 20
 """Plays in a row that raise end a soak: the broker is gone, or the disk is full."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Cause:
-    """Violations of one kind with one cause.
-
-    Attributes:
-        name: ``kind-cause``.
-        seen: in how many scenarios, shrinking and replays not counted.
-        scenario: the smallest that failed; None: it has not been shrunk yet.
-        verdict: of the scenario's failing play.
-        first_steps: the number of steps of the first that failed.
-        failed_again, replayed: k of n replays of the smallest.
-        shrunk: whether it was.
-        files: where the smallest's scenario and history are, if they were kept.
-    """
-
-    name: str
-    seen: int = 0
-    scenario: Scenario | None = None
-    verdict: Verdict | None = None
-    first_steps: int = 0
-    failed_again: int = 0
-    replayed: int = 0
-    shrunk: bool = False
-    files: Any = None
-
-    @property
-    def is_intermittent(self) -> bool:
-        """Whether some replay passed: it is a violation all the same."""
-        return self.failed_again < self.replayed
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in a check's evidence."""
-        return {
-            "cause": self.name,
-            "seen": self.seen,
-            "replays": self.replayed,
-            "replays_violated": self.failed_again,
-            "intermittent": self.is_intermittent,
-            "steps_at_first": self.first_steps,
-            "steps": len(self.scenario.steps) if self.scenario is not None else None,
-            "summary": self.verdict.summary if self.verdict is not None else "",
-        }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,32 +34,11 @@ class Soak:
     """What a soak did and found; ``total`` sums up its searches."""
 
     total: Search = field(default_factory=Search)
-    causes: dict[str, Cause] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """Every cause in one verdict, the first that was found first; None: nothing was violated."""
-        found = [cause.verdict for cause in self.causes.values() if cause.verdict is not None]
-        if not found:
-            return None
-        tally: Counter[tuple[Any, str]] = Counter()
-        for verdict in found:
-            for entry in verdict.tally:
-                tally[entry.kind, entry.cause] += entry.count
-        return replace(
-            found[0],
-            violations=tuple(chain.from_iterable(verdict.violations[:_MOST_VIOLATIONS] for verdict in found)),
-            tally=tuple(Tally(kind=kind, cause=cause, count=count) for (kind, cause), count in tally.items()),
-        )
+    causes: Causes = field(default_factory=Causes)
 
 
-Keep = Callable[[Cause, Scenario, Played], Any]
-"""Keeps a violating play on disk at once; what it returns becomes the cause's ``files``."""
-
-
-def cause_of(verdict: Verdict) -> str:
-    """What a violation is filed under: the gravest kind and its cause."""
-    return f"{verdict.tally[0].kind}-{verdict.tally[0].cause}" if verdict.tally else "violated"
+KeepSmallest = Callable[[Scenario, Played], Any]
+"""Keeps the smallest of a new cause on disk; what it returns becomes the cause's ``files``."""
 
 
 def soak(
@@ -118,7 +49,10 @@ def soak(
     budget: Budget,
     stop: Callable[[], bool] = lambda: False,
     on_play: Callable[[Played], object] = lambda _: None,
-    keep: Keep = lambda _, __, ___: None,
+    on_drawn: Callable[[Played], object] = lambda _: None,
+    causes: Causes | None = None,
+    keep_smallest: KeepSmallest = lambda _, __: None,
+    discard: Callable[[Played], object] = lambda _: None,
 ) -> Soak:
     """Search until ``budget.generate_s`` is over.
 
@@ -128,28 +62,15 @@ def soak(
         run_seed: fixes what is drawn.
         budget: how long; shrinking a cause takes a tenth of it at most.
         stop: asked before each play; True ends the soak.
-        on_play: called after each play.
-        keep: called with each violating play as it happens, and with the smallest of each new cause.
+        on_play: called after each play, replays left out.
+        on_drawn: called after each play of a fresh draw.
+        causes: takes in what is violated; None: one that keeps nothing on disk.
+        keep_smallest: called with the smallest of each new cause.
+        discard: called with each violated play that was kept for the shrinker and is not needed any more.
     """
-    told = Soak()
+    told = Soak(causes=Causes() if causes is None else causes)
     ends = time.monotonic() + budget.generate_s
-    number = 0
-
-    def is_new(scenario: Scenario, played: Played) -> bool:
-        name = cause_of(played.verdict)
-        fresh = name not in told.causes
-        if fresh and len(told.causes) >= _MOST_CAUSES:
-            name, fresh = next(reversed(told.causes)), False  # counted with the last one: memory stays bounded
-            told.causes[name].shrunk = True
-        cause = told.causes.setdefault(name, Cause(name=name, verdict=played.verdict, scenario=scenario))
-        cause.seen += 1
-        kept = keep(cause, scenario, played)
-        cause.files = cause.files or kept
-        if fresh:
-            cause.first_steps = len(scenario.steps)
-        return not cause.shrunk
-
-    broken = 0
+    number = broken = 0
     while (left_s := ends - time.monotonic()) > 0 and not stop():
         once = search(
             rounds,
@@ -158,18 +79,24 @@ def soak(
             budget=replace(budget, generate_s=left_s, shrink_s=min(budget.shrink_s, budget.generate_s * _SHRINK_SHARE)),
             stop=stop,
             on_play=on_play,
-            on_violation=is_new,
-            same=lambda played: cause_of(played.verdict),
+            on_drawn=on_drawn,
+            on_violation=told.causes.take,
+            wants=told.causes.wants,
+            same=told.causes.same,
             first_round=number,
         )
         number += once.rounds
         _sum_up(told.total, once)
         if once.found is not None:
-            scenario, played = once.found
-            cause = told.causes[cause_of(played.verdict)]
-            cause.scenario, cause.verdict, cause.first_steps = scenario, played.verdict, once.first_steps
-            cause.failed_again, cause.replayed, cause.shrunk = once.failed_again, once.replayed, True
-            cause.files = keep(cause, scenario, played) or cause.files
+            told.causes.shrunk(
+                *once.found,
+                replays=once.replayed,
+                again=once.again,
+                first_steps=once.first_steps,
+                files=keep_smallest(*once.found),
+            )
+            for played in once.spare:
+                discard(played)
         if once.broke is None:
             broken = 0
         else:
@@ -177,10 +104,12 @@ def soak(
             told.total.played["inconclusive"] += 1
             told.total.inconclusive[f"a play broke off: {once.broke}"] += 1
             if broken >= _MOST_BROKEN:
+                told.total.broke = once.broke
                 break
-    for cause in told.causes.values():
-        if cause.scenario is not None and not cause.replayed:  # met while another was shrunk, and never again
-            cause.replayed, cause.failed_again = replayed(play, cause.scenario, budget.replays, stop)
+    for cause in [*told.causes]:
+        if not cause.replayed:  # met while another was shrunk, and never again
+            cause.replayed, _, again = replayed(play, cause.scenario, budget.replays, stop, told.causes.take)
+            cause.failed_again = again[cause.broke]
     return told
 
 
@@ -223,12 +152,16 @@ class SoakProgress:
         self._plays = 0
         self._violated: Counter[str] = Counter()
 
-    def played(self, played: Played) -> None:
-        """A scenario was played."""
+    def drawn(self, played: Played) -> None:
+        """A fresh draw was played: it alone counts, for a step of shrinking shows again what is known."""
         with self._lock:
             self._plays += 1
-            if played.verdict.verdict == "violated":
-                self._violated[cause_of(played.verdict)] += 1
+            self._violated.update(map(name_of, ways_of(played.verdict)))
+        self.look()
+
+    def look(self) -> None:
+        """Tell how far it is, if it is time to."""
+        with self._lock:
             now = self._clock()
             if now - self._told_at >= self._every_s:
                 self._told_at = now

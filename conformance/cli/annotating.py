@@ -17,6 +17,7 @@ from conformance.report.annotations import (
     code_quality,
     detect,
     remarks_of,
+    repository_path,
     summary_markdown,
 )
 from conformance.report.whole import write_whole
@@ -58,7 +59,8 @@ def annotate_run(
     """
     if system is None:
         return
-    remarks = remarks_of(certificate, file=None if contract is None else contract.as_posix())
+    pinned_to = None if contract is None else repository_path(contract, system, os.environ)
+    remarks = remarks_of(certificate, file=pinned_to)
     (sys.stderr if to_stderr else sys.stdout).write(annotate(system, remarks))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if system == "github" and summary:

@@ -26,6 +26,9 @@ def diff(
     slower_fails: Annotated[
         bool, typer.Option("--slower-fails", help="What is slower beyond the noise is a regression too.")
     ] = False,
+    less_covered_fails: Annotated[
+        bool, typer.Option("--less-covered-fails", help="Fewer pairs met by what was drawn is a regression too.")
+    ] = False,
     allow_unchecked: Annotated[
         bool, typer.Option("--allow-unchecked", help="What is no longer checked is no regression.")
     ] = False,
@@ -44,7 +47,7 @@ def diff(
     if news[0].resolve() in {path.resolve() for path in before}:
         raise UsageError("NEW", f"{str(new)!r} is one of the old runs", "Name a run that is not among them.")
     comparison = compare(olds, now)
-    regression = comparison.regression(unchecked=not allow_unchecked, slower=slower_fails)
+    regression = comparison.regression(unchecked=not allow_unchecked, slower=slower_fails, covered=less_covered_fails)
     if as_json:
         sys.stdout.write(comparison_json(comparison, regression=regression))
     else:

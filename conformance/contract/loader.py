@@ -78,7 +78,7 @@ def contract_to_toml(contract: Contract) -> str:
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(below) for key, below in value.items() if below is not None}
-    return value
+    return [_without_none(below) for below in value] if isinstance(value, list) else value
 
 
 def _with_files(contract: Contract, folder: Path) -> tuple[Contract, list[UsageError]]:

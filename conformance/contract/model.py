@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, field_validator
 
 from conformance.contract.duration import Duration, DurationOrNever
 
@@ -133,14 +133,28 @@ class PromiseSection(_Section):
 
 
 class AcceptedSection(_Section):
-    """A deviation that is known and accepted: a check that it names may be violated, and is told as such.
+    """A deviation that is known and accepted: a check that it names may be violated so, and is told as such.
 
-    ``case`` is a check's id or a glob of ids; ``until`` the last day on which it holds, None: for good.
+    It accepts one ``kind`` of violation with one ``cause``, as the report names them. With a check's id in ``case``
+    either may be left out: then it accepts what is violated there only where that is unambiguous. A glob of ids must
+    name both. ``until`` is the last day on which it holds, None: for good.
     """
 
     case: _Name
+    kind: Annotated[_Name | None, Field(validate_default=True)] = None
+    cause: Annotated[_Name | None, Field(validate_default=True)] = None
     reason: str
     until: Annotated[dt.date | None, Field(strict=False)] = None
+
+    @field_validator("kind", "cause")
+    @classmethod
+    def _of_a_glob(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and any(char in info.data.get("case", "") for char in "*?["):
+            raise ValueError(
+                f"{info.data['case']!r} is a glob, so it must say what it accepts in all these checks; "
+                f"write the {info.field_name} that the report tells of"
+            )
+        return value
 
     @field_validator("reason")
     @classmethod

@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from conformance.contract.model import Contract, Exchange
 from conformance.errors import UsageError
 
-__all__ = ["EXCHANGE_DESTINATION", "FANOUT_DESTINATION", "TOPIC_DESTINATION", "Naming", "stays", "subscribable"]
+__all__ = [
+    "EXCHANGE_DESTINATION",
+    "FANOUT_DESTINATION",
+    "TOPIC_DESTINATION",
+    "Naming",
+    "most_key_bytes",
+    "stays",
+    "subscribable",
+]
 
 EXCHANGE_DESTINATION = "/exchange/{exchange}/{routing_key}"
 """Binds the tab's queue to any exchange with any key."""
@@ -29,6 +37,15 @@ TOPIC_DESTINATION = "/topic/{routing_key}"
 """Binds it to ``amq.topic``."""
 
 _SHORT_STRING_BYTES = 255  # AMQP 0-9-1, 4.2.5.3 (short strings): names of queues and exchanges, routing keys
+
+
+_NAMESPACE_BYTES = 15
+"""Kept free for a case's own word and a dot in front of a routing key; the word has 7 characters."""
+
+
+def most_key_bytes(exchange: Exchange) -> int:
+    """How long a routing or binding key may be in a scenario: all that AMQP can say where no word goes in front."""
+    return _SHORT_STRING_BYTES - (_NAMESPACE_BYTES if stays(exchange) else 0)
 
 
 def subscribable(contract: Contract) -> list[str]:

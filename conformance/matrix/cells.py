@@ -49,7 +49,7 @@ class Outcome:
         if self.result.verdict == "violated" and detail is not None and {t.kind for t in detail.tally} == {"refused"}:
             return "refused"
         # A matrix asks what a recipe does: what a contract accepts of it is a violation here.
-        return "violated" if self.result.verdict == "accepted" else self.result.verdict
+        return "violated" if self.result.accepted is not None else self.result.verdict  # type: ignore[return-value]
 
     @property
     def causes(self) -> list[str]:

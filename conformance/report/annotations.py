@@ -11,13 +11,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from conformance.report.plain import plain
+from conformance.report.view import accepted_name
 
-__all__ = ["SYSTEMS", "Annotation", "System", "annotate", "code_quality", "detect", "remarks_of", "summary_markdown"]
+__all__ = [
+    "SYSTEMS",
+    "Annotation",
+    "System",
+    "annotate",
+    "code_quality",
+    "detect",
+    "remarks_of",
+    "repository_path",
+    "summary_markdown",
+]
 
 System = Literal["github", "gitlab", "azure", "teamcity"]
 SYSTEMS: Final[tuple[System, ...]] = ("github", "gitlab", "azure", "teamcity")
@@ -30,6 +44,14 @@ _SIGNS: Final[tuple[tuple[str, System], ...]] = (
 )
 """The variable that each system sets in every job."""
 
+_WORKSPACES: Final[Mapping[System, str]] = {
+    "github": "GITHUB_WORKSPACE",
+    "gitlab": "CI_PROJECT_DIR",
+    "azure": "BUILD_SOURCESDIRECTORY",
+}
+"""The variable that names the repository's folder: what a remark is pinned to is found below it. TeamCity's messages
+are pinned to no file."""
+
 _MOST = 10
 """GitHub shows ten errors and ten warnings of a step."""
 
@@ -41,12 +63,21 @@ _LEVELS: Final[Mapping[str, Level]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """One remark; ``file``: what it is pinned to, the contract's file where there is one."""
+    """One remark.
+
+    Attributes:
+        level: how grave.
+        title: the check and its verdict.
+        text: what is wrong, what to change.
+        file: what it is pinned to, the contract's file where there is one.
+        ways: of a check: the kinds and causes that broke it.
+    """
 
     level: Level
     title: str
     text: str
     file: str | None
+    ways: tuple[str, ...] = ()
 
 
 def detect(environment: Mapping[str, str]) -> System | None:
@@ -56,12 +87,32 @@ def detect(environment: Mapping[str, str]) -> System | None:
     )
 
 
+def repository_path(file: Path, system: System, environment: Mapping[str, str]) -> str:
+    """A file as its repository has it: a system attaches remarks to nothing else.
+
+    Args:
+        file: as the command line named it.
+        system: whose variable names the repository's folder.
+        environment: of this process.
+
+    Returns:
+        The path below that folder; as it was given, where the variable is not set or the file is elsewhere.
+    """
+    folder = environment.get(_WORKSPACES.get(system, ""), "")
+    if folder:
+        try:
+            return file.resolve().relative_to(Path(folder).resolve()).as_posix()
+        except (ValueError, OSError):
+            pass
+    return file.as_posix()
+
+
 def remarks_of(certificate: Mapping[str, Any], *, file: str | None) -> list[Annotation]:
     """A remark for each check that is not certified, the gravest first, and for acceptances that are no longer right.
 
     Args:
         certificate: as :func:`conformance.report.certificate.build_certificate` made it.
-        file: the contract's file, as the repository has it; None: the built-in contract.
+        file: the contract's file (:func:`repository_path`); None: the built-in contract.
     """
     found = [
         Annotation(
@@ -69,6 +120,7 @@ def remarks_of(certificate: Mapping[str, Any], *, file: str | None) -> list[Anno
             title=f"{check['id']}: {check['verdict'].replace('_', ' ')}",
             text="\n".join(_told(check)),
             file=file,
+            ways=tuple(f"{entry['kind']} ({entry['cause']})" for entry in check.get("tally", ())),
         )
         for check in certificate["checks"]
         if check["verdict"] in _LEVELS
@@ -76,7 +128,7 @@ def remarks_of(certificate: Mapping[str, Any], *, file: str | None) -> list[Anno
     found += [
         Annotation(
             level="warning",
-            title=f"{one['case']}: {one['state']} acceptance",
+            title=f"{accepted_name(one)}: {one['state']} acceptance",
             text="It did not deviate."
             if one["state"] == "stale"
             else f"No longer accepted since {one['until']} is over.",
@@ -180,18 +232,30 @@ def _indented(text: str) -> list[str]:
 
 
 def code_quality(remarks: Sequence[Annotation]) -> str:
-    """GitLab's code-quality report; what has no file is pinned to the file that a contract would be."""
+    """GitLab's code-quality report; what has no file is pinned to the file that a contract would be.
+
+    GitLab tells what is new by the fingerprints, and takes two entries of one fingerprint for one. So each kind and
+    cause of a check has an entry of its own, whose fingerprint is made of what stays the same from run to run: the
+    file, the check, its verdict, the kind and cause, and which of several such entries it is.
+    """
     severities = {"error": "critical", "warning": "minor", "notice": "info"}
-    entries = [
-        {
-            "description": plain(f"{one.title}. {one.text.partition(chr(10))[0]}"),
-            "check_name": plain(one.title.partition(":")[0]),
-            "fingerprint": hashlib.sha256(one.title.encode()).hexdigest(),
-            "severity": severities[one.level],
-            "location": {"path": one.file or "contract.toml", "lines": {"begin": 1}},
-        }
-        for one in remarks
-    ]
+    met: Counter[tuple[str, str, str]] = Counter()
+    entries = []
+    for one in remarks:
+        path = one.file or "contract.toml"
+        for way in one.ways or ("",):
+            met[path, one.title, way] += 1
+            told = f"{one.title}{f', {way}' if len(one.ways) > 1 else ''}. {one.text.partition(chr(10))[0]}"
+            marks = json.dumps([path, one.title, way, met[path, one.title, way]])
+            entries.append(
+                {
+                    "description": plain(told),
+                    "check_name": plain(one.title.partition(":")[0]),
+                    "fingerprint": hashlib.sha256(marks.encode()).hexdigest(),
+                    "severity": severities[one.level],
+                    "location": {"path": path, "lines": {"begin": 1}},
+                }
+            )
     return json.dumps(entries, indent=2) + "\n"
 
 
@@ -214,7 +278,7 @@ def summary_markdown(certificate: Mapping[str, Any]) -> str:
             advice = next((violation["advice"] for violation in check["violations"]), "")
             what = check["summary"] + (f" Accepted: {check['accepted']}" if check.get("accepted") else "")
             lines.append(
-                f"| `{_cell(check['id'])}` | {check['verdict'].replace('_', ' ')} | {_cell(what)} | {_cell(advice)} |"
+                f"| {_name(check['id'])} | {check['verdict'].replace('_', ' ')} | {_cell(what)} | {_cell(advice)} |"
             )
         lines.append("")
     areas: dict[str, list[str]] = {}
@@ -227,9 +291,19 @@ def summary_markdown(certificate: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _name(check_id: str) -> str:
+    """A check's id as code; one that could end the code, or the cell, as text."""
+    return f"`{check_id}`" if _PLAIN_ID.fullmatch(check_id) else _cell(check_id)
+
+
+_PLAIN_ID: Final = re.compile(r"[\w./:-]+")
+_MARKS: Final = frozenset("\\`*_~<>|[]&#$!")
+"""What GitHub's Markdown may read as markup inside a table's cell."""
+
+
 def _cell(text: str) -> str:
-    """Text in a table's cell: nothing of it is markup."""
-    shown = plain(text.replace("\n", " "))
-    for char in "\\`*_<>|[]":
-        shown = shown.replace(char, f"\\{char}" if char not in "<>" else {"<": "&lt;", ">": "&gt;"}[char])
-    return shown
+    """Text in a table's cell, of which nothing is markup: character references stand for themselves alone.
+
+    Source: https://github.github.com/gfm/#entity-and-numeric-character-references
+    """
+    return "".join(f"&#{ord(char)};" if char in _MARKS else char for char in plain(text.replace("\n", " ")))

@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def build_certificate(
     versions: Mapping[str, str],
     timings: Mapping[str, float],
     began: datetime,
+    today: date,
     seconds: float,
     interrupted: bool = False,
     report: Path | None = None,
@@ -62,6 +63,7 @@ def build_certificate(
         versions: program name to version.
         timings: what the run spent its time on, in seconds, by name.
         began: when, with its time zone.
+        today: the day that decided which acceptances have expired (``Setup.today``).
         seconds: how long the whole run took.
         interrupted: whether the user cut it short.
         report: the folder that the checks' paths become relative to; None: they stay as they stand.
@@ -83,9 +85,7 @@ def build_certificate(
         "client": client,
         "contract": contract_to_dict(contract),
         "totals": tally(results),
-        "acceptances": [
-            dataclasses.asdict(one) for one in acceptances(results, contract, began.astimezone(UTC).date())
-        ],
+        "acceptances": [dataclasses.asdict(one) for one in acceptances(results, contract, today)],
         "timings": timings,
         "coverage": coverage,
         "checks": [check_entry(result, report, words) for result in results],
@@ -105,7 +105,7 @@ def check_entry(result: CheckResult, report: Path | None, command: Sequence[str]
         "rule": result.rule,
         "source": result.source,
         "expectation": result.expectation,
-        "evidence": result.evidence,
+        "evidence": _evidence(result.evidence, report, command),
         "counts": {} if detail is None else dataclasses.asdict(detail.counts),
         "times": {"seconds": result.seconds} | ({} if detail is None else dataclasses.asdict(detail.times)),
         "tally": [] if detail is None else [dataclasses.asdict(entry) for entry in detail.tally],
@@ -118,6 +118,20 @@ def check_entry(result: CheckResult, report: Path | None, command: Sequence[str]
         "history": _relative(result.history, report),
         "replay": None if scenario is None else replay_command(scenario, command),
     }
+
+
+def _evidence(evidence: Mapping[str, Any], report: Path | None, command: Sequence[str]) -> dict[str, Any]:
+    """The evidence; where each cause of a generated check has files of its own, with the command that replays them."""
+    found = dict(evidence)
+    if "causes" in found:
+        found["causes"] = [_cause(cause, report, command) for cause in found["causes"]]
+    return found
+
+
+def _cause(cause: Mapping[str, Any], report: Path | None, command: Sequence[str]) -> dict[str, Any]:
+    files = {key: _relative(cause.get(key), report) for key in ("scenario", "history")}
+    scenario = files["scenario"]
+    return {**cause, **files, "replay": None if scenario is None else replay_command(scenario, command)}
 
 
 def _relative(path: Path | None, folder: Path | None) -> str | None:

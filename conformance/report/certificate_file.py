@@ -14,6 +14,8 @@ __all__ = [
     "Acceptance",
     "Certificate",
     "CheckEntry",
+    "CoverageEntry",
+    "Share",
     "Spread",
     "Times",
     "Violated",
@@ -71,6 +73,22 @@ class Acceptance(_Part):
     state: str
 
 
+class Share(_Part):
+    """How many pairs of a situation's values were met, of those that can be."""
+
+    met: int
+    can_be_met: int
+    share: float
+
+
+class CoverageEntry(_Part):
+    """How far the generated checks went."""
+
+    scenarios: int
+    pairs: Share
+    missing_pairs: list[dict[str, str]] = []
+
+
 class Certificate(_Part):
     """What is compared of a certificate (``certificate.schema.json``)."""
 
@@ -84,6 +102,7 @@ class Certificate(_Part):
     contract: dict[str, Any]
     versions: dict[str, str] = {}
     acceptances: list[Acceptance] = []
+    coverage: CoverageEntry | None = None
     checks: list[CheckEntry]
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from conformance.report.certificate_file import Certificate, CheckEntry
 
-__all__ = ["FEWEST_RUNS", "Change", "Comparison", "Difference", "Slower", "compare"]
+__all__ = ["FEWEST_RUNS", "Change", "Comparison", "Difference", "LessCovered", "Slower", "compare"]
 
 FEWEST_RUNS: Final = 3
 """So many old runs it takes to know what is noise."""
@@ -30,6 +30,11 @@ _LEAST_RATIO_OF_ALL: Final = 1.5
 """The same for the run as a whole: what else the machine has to do moves all checks at once."""
 
 _SHOWN: Final = ("certified", "violated", "accepted")
+
+_BROKEN: Final = ("violated", "accepted")
+
+_MOST_MISSING: Final = 8
+"""So many pairs that are not met any more are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +72,38 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LessCovered:
+    """The generated checks went less far than in any old run.
+
+    Attributes:
+        old, new: pairs met and pairs that can be, of the old run that met fewest, and now; None: nothing was drawn.
+        scenarios_old, scenarios_new: how many scenarios these were met by.
+        missing: the pairs that every old run met and the new one did not, the first few.
+        more: how many more of these there are.
+    """
+
+    old: tuple[int, int]
+    new: tuple[int, int] | None
+    scenarios_old: int
+    scenarios_new: int
+    missing: tuple[str, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """All that is to be said.
 
     Attributes:
-        better, worse: by verdict, or by the causes of what is violated in both.
-        newly_accepted: certified once, an accepted deviation now.
+        better, worse: by verdict, or by the causes of what is violated, or accepted, in both.
+        newly_accepted: certified once, an accepted deviation now; or violated, for no other causes.
         newly_unchecked: was shown to hold or not, and is not any more.
         newly_checked: the other way round, where it is no violation.
         unsteady: checks whose verdict differed between the old runs.
         slower, faster: beyond the noise.
         times_not_judged: why times could not be judged; None: they were.
+        less_covered: that fewer pairs were met by what was drawn; None: it is not so. Chance and a slower machine
+            move it, too, so it is told and no regression unless that is asked for.
         setup: what differs in contract, broker, publisher, client.
         same: how many checks are as they were.
     """
@@ -91,12 +117,18 @@ class Comparison:
     slower: tuple[Slower, ...]
     faster: tuple[Slower, ...]
     times_not_judged: str | None
+    less_covered: LessCovered | None
     setup: tuple[Difference, ...]
     same: int
 
-    def regression(self, *, unchecked: bool = True, slower: bool = False) -> bool:
-        """Whether something got worse; with ``unchecked`` also where a check is missing, with ``slower`` by times."""
-        return bool(self.worse or (unchecked and self.newly_unchecked) or (slower and self.slower))
+    def regression(self, *, unchecked: bool = True, slower: bool = False, covered: bool = False) -> bool:
+        """Whether something got worse; with the flags also where a check is missing, by times, by what was met."""
+        return bool(
+            self.worse
+            or (unchecked and self.newly_unchecked)
+            or (slower and self.slower)
+            or (covered and self.less_covered)
+        )
 
 
 def compare(old: Sequence[Certificate], new: Certificate) -> Comparison:
@@ -124,6 +156,7 @@ def compare(old: Sequence[Certificate], new: Certificate) -> Comparison:
         slower=tuple(slower),
         faster=tuple(faster),
         times_not_judged=not_judged,
+        less_covered=_less_covered(old, new),
         setup=tuple(_setup(old[-1], new)),
         same=same,
     )
@@ -144,24 +177,32 @@ def _changed(earlier: Sequence[CheckEntry], now: CheckEntry | None) -> tuple[str
         if not shown_before or not all(check.verdict in _SHOWN for check in earlier):
             return "same", ""  # what old runs did not always show either is told as unsteady
         return "newly_unchecked", now.summary if now is not None else "it is not in the new run"
-    if now.verdict == "violated":
-        if was != "violated":
-            return "worse", now.summary
-        known = {(entry.kind, entry.cause) for check in earlier for entry in check.tally}
-        own = {(entry.kind, entry.cause) for entry in now.tally}
-        if news := own - known:
-            return "worse", f"another cause: {_causes(news)}"
-        steady = all(check.verdict == "violated" for check in earlier)
-        if (gone := known - own) and steady and len(earlier) == 1:
-            return "better", f"no longer: {_causes(gone)}"
-        return "same", ""
+    if now.verdict == "violated" and was != "violated":
+        return "worse", now.summary
+    if now.verdict in _BROKEN and was in _BROKEN:
+        return _causes_changed(earlier, now, was)
     if was == "violated" and now.verdict == "certified":
         return ("better", "it holds") if all(check.verdict == "violated" for check in earlier) else ("same", "")
-    if was in ("violated", "certified") and now.verdict == "accepted":
+    if was == "certified" and now.verdict == "accepted":
         return "newly_accepted", now.accepted or ""
     if was == "accepted" and now.verdict == "certified":
         return "better", "it holds, and need not be accepted any more"
     return ("same", "") if shown_before else ("newly_checked", now.summary)
+
+
+def _causes_changed(earlier: Sequence[CheckEntry], now: CheckEntry, was: str | None) -> tuple[str, str]:
+    """Of a check that is broken in both: a cause that is new is worse, whether or not the contract accepts it."""
+    known = {(entry.kind, entry.cause) for check in earlier for entry in check.tally}
+    own = {(entry.kind, entry.cause) for entry in now.tally}
+    accepted = now.verdict == "accepted"
+    if news := own - known:
+        return "worse", f"another cause{', accepted' if accepted else ''}: {_causes(news)}"
+    if was == "violated" and accepted:
+        return "newly_accepted", now.accepted or ""
+    steady = all(check.verdict == now.verdict for check in earlier)
+    if (gone := known - own) and steady and len(earlier) == 1:
+        return "better", f"no longer: {_causes(gone)}"
+    return "same", ""
 
 
 def _causes(pairs: Iterable[tuple[str, str]]) -> str:
@@ -252,6 +293,33 @@ def _whole(what: str, olds: Mapping[str, list[float]], after: _Run, measure: _Me
     if abs(ratio) <= max(2 * noise, math.log(_LEAST_RATIO_OF_ALL)):
         return None
     return Slower(id=None, what=what, old=1.0, new=math.exp(ratio), ratio=math.exp(ratio), noise=math.exp(noise))
+
+
+# --- coverage ----------------------------------------------------------------------------------------------------
+
+
+def _less_covered(old: Sequence[Certificate], new: Certificate) -> LessCovered | None:
+    """Whether fewer pairs were met, or a smaller share of those that can be, than in any old run."""
+    before = [run.coverage for run in old if run.coverage is not None]
+    if not before:
+        return None
+    least, now = min(before, key=lambda one: one.pairs.met), new.coverage
+    if now is not None and now.pairs.met >= least.pairs.met and now.pairs.share >= min(c.pairs.share for c in before):
+        return None
+    missing_before = {_pair(pair) for coverage in before for pair in coverage.missing_pairs}
+    missing = [] if now is None else [name for pair in now.missing_pairs if (name := _pair(pair)) not in missing_before]
+    return LessCovered(
+        old=(least.pairs.met, least.pairs.can_be_met),
+        new=None if now is None else (now.pairs.met, now.pairs.can_be_met),
+        scenarios_old=least.scenarios,
+        scenarios_new=0 if now is None else now.scenarios,
+        missing=tuple(missing[:_MOST_MISSING]),
+        more=max(0, len(missing) - _MOST_MISSING),
+    )
+
+
+def _pair(pair: Mapping[str, str]) -> str:
+    return " + ".join(pair.values())
 
 
 # --- the setup ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from conformance.report.comparison import Change, Comparison, Slower
+from conformance.report.comparison import Change, Comparison, LessCovered, Slower
 from conformance.report.plain import plain
 
 __all__ = ["comparison_headline", "comparison_json", "print_comparison"]
@@ -32,6 +32,8 @@ def comparison_headline(comparison: Comparison, *, regression: bool) -> str:
         ("faster", comparison.faster),
     ]
     parts = [f"{len(found)} {name}" for name, found in counted if found] + [f"{comparison.same} as before"]
+    if comparison.less_covered is not None:
+        parts.insert(-1, "fewer pairs met")
     return f"{'REGRESSION' if regression else 'NO REGRESSION'}: {', '.join(parts)}."
 
 
@@ -55,6 +57,7 @@ def print_comparison(comparison: Comparison, console: Console, *, regression: bo
     _changes(console, "Worse", "bold red", comparison.worse)
     _changes(console, "Newly unchecked", "bold yellow", comparison.newly_unchecked)
     _slower(console, "Slower", "bold yellow", comparison.slower)
+    _less_covered(console, comparison.less_covered)
     _changes(console, "Newly accepted deviations", "bold magenta", comparison.newly_accepted)
     _changes(console, "Better", "bold green", comparison.better)
     _changes(console, "Newly checked", "bold green", comparison.newly_checked)
@@ -89,6 +92,25 @@ def _slower(console: Console, title: str, style: str, times: Sequence[Slower]) -
             _line(console, f"all checks, {one.what}: {one.ratio:.2f} times the old in the middle ({noise})")
         else:
             _line(console, f"{one.id}, {one.what}: {one.old:.4g} → {one.new:.4g}, {one.ratio:.2f} times ({noise})")
+
+
+def _less_covered(console: Console, less: LessCovered | None) -> None:
+    if less is None:
+        return
+    console.print(Text("Less covered by what was drawn", "bold yellow"))
+    if less.new is None:
+        _line(console, f"pairs met: {_met(less.old)} → nothing was drawn")
+        return
+    scenarios = f"in {less.scenarios_old} → {less.scenarios_new} scenarios"
+    _line(console, f"pairs met: {_met(less.old)} → {_met(less.new)}, {scenarios}")
+    if less.missing:
+        more = f" and {less.more} more" if less.more else ""
+        console.print(Padding(Text(plain(f"no longer met: {', '.join(less.missing)}{more}"), "dim"), _DEEPER))
+
+
+def _met(pairs: tuple[int, int]) -> str:
+    met, can = pairs
+    return f"{met} of {can} ({met / can:.1%})" if can else f"{met} of {can}"
 
 
 def _word(verdict: str | None) -> str:

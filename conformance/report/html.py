@@ -20,12 +20,12 @@ from markupsafe import Markup
 from conformance.catalogue.result import CheckResult, CheckVerdict
 from conformance.checker.story import MAX_LINES
 from conformance.checker.times import MOST_SAMPLES
-from conformance.checker.verdict import Setting
+from conformance.checker.verdict import Setting, Violation
 from conformance.errors import UsageError
 from conformance.history.file import read_history
 from conformance.report import view
 from conformance.report.distributions import distributions
-from conformance.report.lives import collect
+from conformance.report.lives import Play, collect
 from conformance.report.plain import plain
 from conformance.report.timeline import MOST_BANDS, MOST_MESSAGES, MOST_TABS, Timeline, make_timeline
 from conformance.report.whole import write_whole
@@ -171,8 +171,21 @@ def _pictures(result: CheckResult, count: int) -> list[Timeline | str]:
     except UsageError as exc:
         # a history that can't be read back must not keep the rest of the report from being written
         return [str(exc)]
-    made = [make_timeline(play, violation) for violation in violations[:count] or (None,)]
+    made = [
+        make_timeline(play, violation) if violation is None or _is_of(play, violation) else _ELSEWHERE
+        for violation in violations[:count] or (None,)
+    ]
     return [timeline for timeline in made if timeline is not None]
+
+
+_ELSEWHERE: Final = "It happened in another play than the one that is told here: see the histories of the causes below."
+
+
+def _is_of(play: Play, violation: Violation) -> bool:
+    """Whether it happened in that play: a check that draws scenarios tells violations of several."""
+    if violation.tab is not None:
+        return violation.tab in play.tabs
+    return violation.message_id is None or any(violation.message_id == life.message_id for life in play.lives)
 
 
 def _settings(results: Sequence[CheckResult]) -> list[Setting]:

@@ -19,6 +19,7 @@ __all__ = [
     "VERDICT_WORDS",
     "Moment",
     "acceptance_lines",
+    "accepted_name",
     "areas",
     "causes",
     "headline",
@@ -65,7 +66,10 @@ def headline(results: Sequence[CheckResult], *, interrupted: bool = False) -> st
                 for result in results
             )
             drawn = sum(
-                result.evidence.get("scenarios", 0) - result.evidence.get("inconclusive", 0) for result in results
+                result.evidence.get("scenarios", 0)
+                - result.evidence.get("inconclusive", 0)
+                - result.evidence.get("violated", 0)
+                for result in results
             )
             beside = f", and {drawn} drawn scenarios held" if drawn else ""
             if found["accepted"]:
@@ -84,24 +88,44 @@ def headline(results: Sequence[CheckResult], *, interrupted: bool = False) -> st
             parts = [
                 *([f"{found['inconclusive']} of {_checks(whole)} showed nothing"] if found["inconclusive"] else []),
                 *([f"{found['not_checked']} of {_checks(whole)} could not be made"] if found["not_checked"] else []),
+                *([f"{found['accepted']} of {_checks(whole)} deviated as accepted"] if found["accepted"] else []),
+                *(["nothing was shown to hold"] if found["accepted"] and not found["certified"] else []),
             ]
             said = " and ".join(parts) or "no check was made"
             return f"INCONCLUSIVE: {'the run was interrupted; ' if interrupted else ''}{said}."
 
 
 def acceptance_lines(told: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each acceptance of a certificate that has to be told beside its checks: stale, expired."""
+    """What has to be told of a certificate's acceptances beside its checks.
+
+    That one is stale or expired, that it names no cause and so accepts whatever comes next, and what broke the same
+    checks and is not accepted.
+    """
     lines = []
     for one in told:
+        named = accepted_name(one)
         match one["state"]:
             case "stale":
-                lines.append(f"Accepted, but it did not deviate: {one['case']}. Take it out of [[accepted]].")
+                lines.append(f"Accepted, but it did not deviate: {named}. Take it out of [[accepted]].")
             case "expired":
                 deviates = f"; {', '.join(one['checks'])} deviated" if one["checks"] else ""
+                lines.append(f"No longer accepted since {one['until']} is over: {named} ({one['reason']}){deviates}.")
+            case "deviated" if one.get("kind") is None or one.get("cause") is None:
                 lines.append(
-                    f"No longer accepted since {one['until']} is over: {one['case']} ({one['reason']}){deviates}."
+                    f"Accepted without its kind and cause: {named}. It was {', '.join(one.get('deviations', ()))}: "
+                    "write that into [[accepted]], or another may be accepted the next time."
                 )
+    beyond = dict.fromkeys(what for one in told for what in one.get("beyond", ()))
+    if beyond:
+        lines.append(f"Not accepted: {'; '.join(beyond)}. Each [[accepted]] takes one kind and cause.")
     return lines
+
+
+def accepted_name(one: Mapping[str, Any]) -> str:
+    """Of an acceptance in a certificate: the check or glob, and the kind and cause, where it names them."""
+    kind, cause = one.get("kind"), one.get("cause")
+    what = f"{kind or 'any kind'} ({cause})" if cause else kind
+    return f"{one['case']}: {what}" if what else str(one["case"])
 
 
 def _checks(count: int) -> str:
@@ -117,7 +141,7 @@ def causes(results: Sequence[CheckResult]) -> dict[str, int]:
     found = Counter(
         cause
         for result in results
-        if result.detail is not None and result.verdict != "accepted"
+        if result.detail is not None and result.accepted is None
         for cause in dict.fromkeys(tally.cause for tally in result.detail.tally)
     )
     return dict(found.most_common())
@@ -205,9 +229,10 @@ def replays(result: CheckResult) -> str:
     first = result.evidence.get("steps_at_first")
     now = len(result.scenario.steps) if result.scenario is not None else None
     shrunk = f"; shrunk from {first} steps to {now}" if first and now and now < first else ""
+    causes = result.evidence.get("causes", [])
     others = [
         f"{cause['cause']} in {cause['seen']} scenarios, {cause['replays_violated']} of {cause['replays']} replays"
-        for cause in result.evidence.get("causes", [])
+        for cause in (causes if len(causes) > 1 or any(cause["seen"] > 1 for cause in causes) else ())
     ]
     seen = f"; all causes: {'; '.join(others)}" if others else ""
     return f"failed again in {again} of {of} replays: {steady}{shrunk}{seen}"

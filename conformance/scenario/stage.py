@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
 from conformance.contract.model import Contract
-from conformance.contract.naming import subscribable
+from conformance.contract.naming import most_key_bytes, subscribable
 from conformance.contract.refusal import did_you_mean
 from conformance.errors import UsageError
 from conformance.faults.base import LinkKind, make_fault
@@ -44,8 +44,8 @@ PUBLISHER = "publisher"
 BROKER = "broker"
 """Where a fault of the broker itself is begun and ended."""
 MOST_TABS = 100
-_TAB_NAME = re.compile("[A-Za-z0-9_-]{1,20}")
-_MOST_KEY_BYTES = 240  # AMQP allows 255; a case may put a word of its own in front
+_TAB_NAME = re.compile(r"[\w-]{1,20}")
+_MOST_KEY_BYTES = 255  # AMQP 0-9-1, 4.2.5.3 (short strings)
 
 
 @dataclass(slots=True)
@@ -225,8 +225,7 @@ class Stage:
     def _check_key(self, exchange: str, key: str, *, subscribed: bool) -> None:
         if any(unicodedata.category(char) in ("Cc", "Cs") for char in key):
             raise UsageError("key", f"{key!r} holds a control character", "Write a key without.")
-        if len(key.encode()) > _MOST_KEY_BYTES:
-            raise UsageError("key", f"{key[:40]!r}… is longer than {_MOST_KEY_BYTES} bytes", "Shorten it.")
+        _check_length(key, _MOST_KEY_BYTES)
         if "%2F" in key and subscribed:
             raise UsageError("key", f"{key!r} holds %2F, which a STOMP destination can't say", "Write / for a slash.")
         if self.contract is None:
@@ -237,12 +236,18 @@ class Stage:
                 f"the contract has no exchange {exchange!r}",
                 did_you_mean(exchange, self.contract.exchanges),
             )
+        _check_length(key, most_key_bytes(self.contract.exchanges[exchange]))
         if subscribed and exchange not in subscribable(self.contract):
             raise UsageError(
                 "exchange",
                 f"the contract's tab.destination can't name the exchange {exchange!r}",
                 f"Open the tab on one of: {', '.join(subscribable(self.contract))}.",
             )
+
+
+def _check_length(key: str, most: int) -> None:
+    if len(key.encode()) > most:
+        raise UsageError("key", f"{key[:40]!r}… is longer than {most} bytes", "Shorten it.")
 
 
 def _suggest_tab(tab: str, open_tabs: list[str]) -> str:

@@ -7,16 +7,16 @@ import itertools
 import json
 import time
 import tracemalloc
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import durable_ws.link
+from conformance.catalogue.found import Causes
 from conformance.catalogue.generated import Budget, Round, with_bursts
 from conformance.catalogue.session import GENERATED, Session, Setup
-from conformance.catalogue.soak import Cause, SoakProgress, soak
+from conformance.catalogue.soak import SoakProgress, soak
 from conformance.catalogue.stage import Stage
 from conformance.checker.verdict import Counts, Tally, Verdict
 from conformance.contract.model import Contract
@@ -43,12 +43,13 @@ def _played(cause: str | None = None) -> Played:
 
 
 def _free(_: int) -> Round:
-    return Round(scenarios=scenarios(Contract()), examples=5)
+    return Round(scenarios=scenarios(Contract(), most_steps=6), examples=5)
 
 
 def test_a_violation_that_shows_once_in_many_is_kept() -> None:
     """It is a violation, intermittent, with its k of n, and the soak goes on."""
     plays: list[int] = []
+    drawn: list[Played] = []
     kept: list[str] = []
 
     def one(_: Scenario) -> Played:
@@ -60,29 +61,24 @@ def test_a_violation_that_shows_once_in_many_is_kept() -> None:
         one,
         run_seed=1,
         budget=Budget(generate_s=150, shrink_s=0.5, replays=3),
-        stop=lambda: len(plays) >= 400,
-        keep=lambda cause, _, __: kept.append(cause.name),
+        stop=lambda: len(drawn) >= 60,
+        on_drawn=drawn.append,
+        causes=Causes(keep=lambda cause, _, __, ___: kept.append(cause.name)),
     )
-    assert told.verdict is not None
-    assert told.verdict.verdict == "violated"
-    [cause] = told.causes.values()
+    assert told.causes.verdict is not None
+    assert told.causes.verdict.verdict == "violated"
+    [cause] = told.causes
     assert (cause.name, cause.seen, cause.failed_again, cause.replayed) == ("lost-rare", 1, 0, 3)
     assert cause.is_intermittent
     assert kept[0] == "lost-rare"
     assert told.total.played["violated"] == 1
-    assert told.total.played["certified"] > 10, "it went on"
+    assert told.total.played["certified"] == 59, "it went on"
 
 
 def test_each_new_cause_is_shrunk_once_and_then_counted() -> None:
     """Two causes that come again and again."""
     calls = itertools.count(1)
-    told_of: Counter[str] = Counter()
-    shrunk: set[str] = set()
-
-    def note(cause: Cause, _: Scenario, __: Played) -> None:
-        told_of[cause.name] += 1
-        if cause.shrunk and cause.replayed:
-            shrunk.add(cause.name)
+    causes = Causes()
 
     def one(scenario: Scenario) -> Played:
         number = next(calls)
@@ -93,14 +89,50 @@ def test_each_new_cause_is_shrunk_once_and_then_counted() -> None:
         one,
         run_seed=1,
         budget=Budget(generate_s=150, shrink_s=0.3, replays=2),
-        stop=lambda: len(shrunk) == 2 and sum(told_of.values()) > 14,
-        keep=note,
+        stop=lambda: sum(cause.shrunk for cause in causes) == 2 and sum(cause.seen for cause in causes) > 10,
+        causes=causes,
     )
-    assert {*told.causes} == {"lost-one", "lost-two"}
-    assert all(cause.shrunk and cause.replayed == 2 for cause in told.causes.values())
-    assert sum(cause.seen for cause in told.causes.values()) > 10
-    assert told.verdict is not None
-    assert {entry.cause for entry in told.verdict.tally} == {"one", "two"}
+    assert {cause.name for cause in causes} == {"lost-one", "lost-two"}
+    assert all(cause.shrunk and cause.replayed == 2 for cause in causes)
+    assert told.total.played["violated"] == sum(cause.seen for cause in causes)
+    assert causes.verdict is not None
+    assert {entry.cause for entry in causes.verdict.tally} == {"one", "two"}
+
+
+def test_steps_of_shrinking_and_replays_are_told_by_nobody() -> None:
+    """Progress counts what was drawn afresh, as the certificate does."""
+    drawn: list[Played] = []
+    every: list[Played] = []
+    broke: list[str] = []
+    told = soak(
+        _free,
+        lambda scenario: _played("one" if len(scenario.steps) > 2 else None),
+        run_seed=1,
+        budget=Budget(generate_s=150, shrink_s=30, replays=4),
+        stop=lambda: len(drawn) >= 30,
+        on_play=every.append,
+        on_drawn=drawn.append,
+        causes=Causes(keep=lambda cause, _, __, ___: broke.append(cause.name)),
+    )
+    [cause] = told.causes
+    assert len(every) > len(drawn), "it was shrunk"
+    assert told.total.played.total() == len(drawn)
+    assert cause.seen == sum(played.verdict.verdict == "violated" for played in drawn)
+    assert cause.beside >= 4
+
+
+def test_a_soak_whose_every_play_breaks_off_says_so() -> None:
+    """It ended before its time: what held before it is no whole soak."""
+    calls = itertools.count(1)
+
+    def one(_: Scenario) -> Played:
+        if next(calls) > 3:
+            raise OSError("no space left on device")
+        return _played()
+
+    told = soak(_free, one, run_seed=1, budget=Budget(generate_s=60))
+    assert told.total.played["certified"] == 3
+    assert isinstance(told.total.broke, OSError)
 
 
 def test_a_play_that_breaks_off_loses_nothing() -> None:
@@ -114,8 +146,8 @@ def test_a_play_that_breaks_off_loses_nothing() -> None:
         return _played("one" if scenario.steps else None)
 
     told = soak(_free, one, run_seed=1, budget=Budget(generate_s=60, shrink_s=0.3, replays=2))
-    assert [*told.causes] == ["lost-one"]
-    assert told.verdict is not None
+    assert [cause.name for cause in told.causes] == ["lost-one"]
+    assert told.causes.verdict is not None
     assert told.total.played["inconclusive"] == 20
     assert told.total.inconclusive["a play broke off: no space left on device"] == 20
 
@@ -151,11 +183,15 @@ def test_progress_tells_time_rate_coverage_and_violations() -> None:
     progress = SoakProgress(1800, Coverage(Universe.of(Contract())), lines.append, every_s=10, clock=lambda: now[0])
     for second in range(1, 26):
         now[0] = float(second)
-        progress.played(_played("rare" if second == 3 else None))
+        progress.drawn(_played("rare" if second == 3 else None))
     assert lines == [
         "soak: 10s gone, 29m50s left, 10 plays (1.0/s), 0.0% of pairs, violated: lost-rare 1",
         "soak: 20s gone, 29m40s left, 20 plays (1.0/s), 0.0% of pairs, violated: lost-rare 1",
     ]
+    now[0] = 31.0
+    progress.look()
+    assert len(lines) == 3, "also while nothing is drawn"
+    assert lines[-1].startswith("soak: 31s gone, 29m29s left, 25 plays")
 
 
 @pytest.fixture(scope="module")
@@ -228,11 +264,11 @@ def test_one_in_5000_of_what_is_cut_before_its_confirm_is_found(
         run_seed=1,
         budget=Budget(generate_s=600, shrink_s=5, replays=2),
         stop=lambda: bool(found),
-        keep=lambda cause, _, __: found.append(cause.name),
+        causes=Causes(keep=lambda cause, _, __, ___: found.append(cause.name)),
     )
     assert found, f"not found in {time.monotonic() - began:.0f} s and {told.total.played.total()} plays"
-    assert told.verdict is not None
-    assert told.verdict.violations[0].kind in ("lost", "misreported")
+    assert told.causes.verdict is not None
+    assert told.causes.verdict.violations[0].kind in ("lost", "misreported")
     assert losing_publisher.met() > losing_publisher.EVERY
 
 

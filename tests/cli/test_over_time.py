@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-ACCEPTED = AUTO_DELETE + f'[[accepted]]\ncase = "{AWAY}"\nreason = "pages reload all <when> back"\n'
+ACCEPTED = (
+    f'{AUTO_DELETE}[[accepted]]\ncase = "{AWAY}"\nkind = "lost"\ncause = "auto-delete-queue"\n'
+    'reason = "pages reload all <when> back"\n'
+)
 
 
 # --- accepted deviations, annotations ------------------------------------------------------------
@@ -33,7 +36,7 @@ ACCEPTED = AUTO_DELETE + f'[[accepted]]\ncase = "{AWAY}"\nreason = "pages reload
 @pytest.mark.broker
 def test_an_accepted_deviation_is_told_everywhere(run: Run, shared: list[str], tmp_path: Path) -> None:
     """Exit status 0; reason and losses in terminal, certificate, JUnit and HTML; a stale one is told."""
-    stale = '[[accepted]]\ncase = "delivery/ste*"\nreason = "was slow"\n'
+    stale = '[[accepted]]\ncase = "delivery/ste*"\nkind = "lost"\ncause = "max-length"\nreason = "was slow"\n'
     (tmp_path / "c.toml").write_text(ACCEPTED + stale)
     ended = run("certify", "c.toml", "--only", AWAY, "--only", "delivery/steady", "--report", "kept", *shared)
     said = " ".join(ended.out.split())
@@ -67,6 +70,21 @@ def test_an_acceptance_does_not_cover_others(run: Run, shared: list[str], tmp_pa
     ended = run("certify", "c.toml", "--only", AWAY, *shared)
     assert ended.status == 1
     assert "No longer accepted since 2020-01-01 is over" in " ".join(ended.out.split())
+    (tmp_path / "c.toml").write_text(ACCEPTED.replace("auto-delete-queue", "message-ttl"))
+    ended = run("certify", "c.toml", "--only", AWAY, *shared)
+    assert ended.status == 1
+    assert f"Not accepted: {AWAY}: lost (auto-delete-queue)" in " ".join(ended.out.split())
+
+
+@pytest.mark.broker
+def test_nothing_but_what_is_accepted_certifies_nothing(run: Run, shared: list[str], tmp_path: Path) -> None:
+    """Exit status 3: nothing was shown to hold."""
+    (tmp_path / "c.toml").write_text(ACCEPTED)
+    ended = run("certify", "c.toml", "--only", AWAY, *shared)
+    assert ended.status == 3
+    assert "INCONCLUSIVE: 1 of 1 check deviated as accepted and nothing was shown to hold." in " ".join(
+        ended.out.split()
+    )
 
 
 def test_an_acceptance_of_nothing(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -53,6 +55,13 @@ def test_a_play_that_was_not_made_counts_nothing(result: Result) -> None:
     """Nothing is owed."""
     outcome = outcome_of(result(verdict="not_checked"), [])
     assert (outcome.verdict, outcome.owed, outcome.delivered) == ("not_checked", 0, 0)
+
+
+@pytest.mark.parametrize("verdict", ["accepted", "inconclusive"])
+def test_what_a_contract_accepts_is_a_violation_here(result: Result, verdict: str) -> None:
+    """A matrix asks what a recipe does; also where the acceptance leaves the rest of the check unshown."""
+    accepted = replace(result(verdict="violated", lost=1), verdict=cast("Any", verdict), accepted="known")
+    assert outcome_of(accepted, []).verdict == "violated"
 
 
 def test_the_worst_play_decides(result: Result, refused: Refused) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,7 @@ def certify() -> Callable[..., dict[str, Any]]:
             "versions": {"durable-ws": "0.1.0", "python": "3.11.2"},
             "timings": {"start of the broker": 6.1, "checks": 61.0, "clean-up": 1.2},
             "began": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+            "today": date(2026, 1, 2),
             "seconds": 68.31,
             "report": Path("out"),
         }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from conformance.report.annotations import (
     code_quality,
     detect,
     remarks_of,
+    repository_path,
     summary_markdown,
 )
 
@@ -143,12 +146,64 @@ def test_code_quality() -> None:
     assert code_quality(remarks) == code_quality(remarks)
 
 
+def test_each_cause_has_a_fingerprint_of_its_own() -> None:
+    """GitLab takes two entries of one fingerprint for one, and tells as new what has a fingerprint that is new."""
+    one = entry("a/1", "violated", tally=[{"kind": "lost", "cause": "x", "count": 1}])
+    both = entry("a/1", "violated", tally=[*one["tally"], {"kind": "lost", "cause": "y", "count": 9}])
+    stale = {"case": "a/4", "reason": "known", "until": None, "state": "stale", "checks": []}
+
+    def told(*checks: dict[str, Any], file: str = "contract.toml", **changes: Any) -> dict[str, str]:
+        entries = json.loads(code_quality(remarks_of(certificate(*checks, **changes), file=file)))
+        assert len({one["fingerprint"] for one in entries}) == len(entries)
+        return {one["description"]: one["fingerprint"] for one in entries}
+
+    [alone] = told(one).values()
+    assert told(both) == {
+        "a/1: violated, lost (x). 2 of 3 owed lost": alone,
+        "a/1: violated, lost (y). 2 of 3 owed lost": told(both)["a/1: violated, lost (y). 2 of 3 owed lost"],
+    }
+    # two jobs of one pipeline, two acceptances of one check
+    assert alone not in told(one, file="other.toml").values()
+    entries = json.loads(code_quality(remarks_of(certificate(acceptances=[stale, stale]), file=None)))
+    assert len({one["fingerprint"] for one in entries}) == 2
+
+
+@pytest.mark.parametrize(
+    ("system", "variable"),
+    [("github", "GITHUB_WORKSPACE"), ("gitlab", "CI_PROJECT_DIR"), ("azure", "BUILD_SOURCESDIRECTORY")],
+)
+def test_a_file_as_its_repository_has_it(
+    system: System, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the command line named it, and wherever the command was given."""
+    folder = tmp_path / "repository/messaging"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    environment = {variable: str(tmp_path / "repository")}
+    for named in ("contract.toml", "../messaging/contract.toml", str(folder / "contract.toml")):
+        assert repository_path(Path(named), system, environment) == "messaging/contract.toml"
+    assert repository_path(Path("contract.toml"), system, {}) == "contract.toml"
+    assert repository_path(tmp_path / "x.toml", system, environment) == (tmp_path / "x.toml").as_posix()
+    assert repository_path(Path("x.toml"), "teamcity", {}) == "x.toml"
+
+
 def test_the_job_summary() -> None:
     """Verdict, what is not certified and why, the areas; no text is markup."""
     page = summary_markdown(
         certificate(entry("a/1", "violated", summary="lost | <b>all</b>"), entry("b/1", "certified"))
     )
     assert "**VIOLATED: so it is.**" in page
-    assert "| `a/1` | violated | lost \\| &lt;b&gt;all&lt;/b&gt; | Do otherwise. |" in page
+    assert "| `a/1` | violated | lost &#124; &#60;b&#62;all&#60;/b&#62; | Do otherwise. |" in page
     assert "| b | 1 | 1 |" in page
     assert "b/1" not in page
+
+
+def test_no_cell_of_the_job_summary_is_markup() -> None:
+    """Neither what GitHub's Markdown marks up, nor what ends a cell, nor what looks like an escape already."""
+    nasty = "a|b \\| ~~gone~~ &lt;b&gt; &#124; `c` *d* _e_ [f](g) <!-- h --> #1"
+    page = summary_markdown(certificate(entry("a`|b", "violated", summary=nasty)))
+    [row] = [line for line in page.splitlines() if "violated" in line]
+    assert row.count("|") == 5, "four cells"
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert [html.unescape(cell) for cell in cells] == ["a`|b", "violated", nasty, "Do otherwise."]
+    assert not set("\\`*_~<>[]") & set(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import jsonschema
 import pytest
 
 from conformance.catalogue.result import CheckResult
-from conformance.contract.model import Contract, TabSection
+from conformance.contract.model import AcceptedSection, Contract, TabSection
 from conformance.errors import UsageError
 from conformance.report.certificate import certificate_json, write_certificate
 
@@ -82,6 +83,32 @@ def test_a_violated_check_says_all(certify: Certify, violated: Make) -> None:
     assert entry["tally"] == [{"kind": "lost", "cause": "auto-delete-queue", "count": 1}]
     assert entry["violations"][0]["story"][4]["time_s"] == 1.5
     assert entry["steps"][1] == "2. begin rst on the link of t1"
+
+
+def test_each_cause_of_a_generated_check_has_its_files(
+    schema: dict[str, Any], certify: Certify, violated: Make
+) -> None:
+    """Relative to the report's folder, with the command that replays them; null where they were not kept."""
+    kept = {"scenario": Path("out/evidence/g/lost-x/scenario.json"), "history": Path("out/evidence/g/lost-x/h.jsonl")}
+    causes = [{"cause": name, "seen": 1, "replays": 1, "replays_violated": 1} for name in ("lost-x", "lost-y")]
+    certificate = certify([violated(evidence={"causes": [causes[0] | kept, causes[1]]})])
+    jsonschema.validate(certificate, schema)
+    first, second = certificate["checks"][0]["evidence"]["causes"]
+    assert (first["scenario"], first["history"]) == ("evidence/g/lost-x/scenario.json", "evidence/g/lost-x/h.jsonl")
+    assert first["replay"] == "durable-ws replay evidence/g/lost-x/scenario.json"
+    assert (second["scenario"], second["history"], second["replay"]) == (None, None, None)
+
+
+def test_the_day_that_decides_is_the_runs(schema: dict[str, Any], certify: Certify, violated: Make) -> None:
+    """What was accepted is not told as expired because midnight was in between."""
+    accepted = AcceptedSection(case="cut/rst/while-away", reason="known", until=date(2026, 1, 1))
+    contract = Contract(accepted=[accepted])
+    for today, state in ((date(2026, 1, 1), "deviated"), (date(2026, 1, 2), "expired")):
+        certificate = certify([violated()], contract=contract, today=today)  # begun on 2026-01-02
+        jsonschema.validate(certificate, schema)
+        [told] = certificate["acceptances"]
+        assert set(told) == set(schema["properties"]["acceptances"]["items"]["properties"])
+        assert told["state"] == state
 
 
 def test_no_password_is_anywhere(certify: Certify, violated: Make) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from conformance.report.certificate_file import Certificate
 from conformance.report.comparison import Comparison, compare
-from conformance.report.comparison_text import comparison_headline, comparison_json
+from conformance.report.comparison_text import comparison_headline, comparison_json, print_comparison
 
 REAL_RUNS: list[dict[str, list[float | None]]] = json.loads(
     Path(__file__).with_name("data").joinpath("repeated_runs.json").read_text()
@@ -87,6 +89,7 @@ def in_lists(comparison: Comparison) -> list[str]:
         ("violated", "violated", "same", False),
         ("certified", "accepted", "newly_accepted", False),
         ("violated", "accepted", "newly_accepted", False),
+        ("accepted", "not_checked", "newly_unchecked", True),
         ("accepted", "accepted", "same", False),
         ("certified", "inconclusive", "newly_unchecked", True),
         ("certified", "not_checked", "newly_unchecked", True),
@@ -111,6 +114,22 @@ def test_another_cause_is_worse() -> None:
     assert [change.why for change in comparison.worse] == ["another cause: lost (message-ttl)"]
     comparison = one(both, check("a/1", "violated", "auto-delete-queue"))
     assert [change.why for change in comparison.better] == ["no longer: lost (message-ttl)"]
+
+
+@pytest.mark.parametrize("was", ["violated", "accepted"])
+def test_another_cause_of_what_is_accepted_is_worse(was: str) -> None:
+    """An acceptance that was widened, or that takes whatever comes, hides nothing."""
+    two = check("a/1", "accepted", "auto-delete-queue", "message-ttl")
+    comparison = one(check("a/1", was, "auto-delete-queue"), two)
+    assert [change.why for change in comparison.worse] == ["another cause, accepted: lost (message-ttl)"]
+    assert comparison.regression()
+    assert in_lists(one(check("a/1", was, "auto-delete-queue"), check("a/1", "accepted", "message-ttl"))) == ["worse"]
+
+
+def test_a_cause_less_of_what_is_accepted_is_better() -> None:
+    """As of what is violated."""
+    comparison = one(check("a/1", "accepted", "x", "y"), check("a/1", "accepted", "x"))
+    assert [change.why for change in comparison.better] == ["no longer: lost (y)"]
 
 
 def test_a_check_that_is_unsteady_in_the_old_runs() -> None:
@@ -202,6 +221,60 @@ def test_what_is_drawn_takes_the_time_it_is_given() -> None:
     """The generated checks' seconds are the budget's."""
     olds = [certificate(check("generated/links", seconds=seconds)) for seconds in (5.0, 5.1, 5.2)]
     assert compare(olds, certificate(check("generated/links", seconds=60.0))).slower == ()
+
+
+# --- coverage ------------------------------------------------------------------------------------
+
+
+def covered(met: int, can: int = 100, *, missing: Sequence[str] = (), scenarios: int = 70) -> Certificate:
+    """A run whose generated checks met so many pairs."""
+    return certificate(
+        check("generated/links"),
+        coverage={
+            "scenarios": scenarios,
+            "pairs": {"met": met, "can_be_met": can, "share": met / can},
+            "missing_pairs": [{"fault": fault, "away": "broker"} for fault in missing],
+        },
+    )
+
+
+def test_fewer_pairs_met_are_told() -> None:
+    """Below every old run, with the pairs that each of them met; a regression where that is asked for."""
+    olds = [covered(97, missing=["rst"]), covered(95, missing=["fin"])]
+    comparison = compare(olds, covered(90, missing=["rst", "fin", "refuse"], scenarios=12))
+    less = comparison.less_covered
+    assert less is not None
+    assert (less.old, less.new, less.scenarios_old, less.scenarios_new) == ((95, 100), (90, 100), 70, 12)
+    assert (less.missing, less.more) == (("refuse + broker",), 0)
+    assert not comparison.regression()
+    assert comparison.regression(covered=True)
+    assert comparison_headline(comparison, regression=False) == "NO REGRESSION: fewer pairs met, 1 as before."
+    printed = io.StringIO()
+    print_comparison(comparison, Console(file=printed, width=80), regression=False)
+    assert "pairs met: 95 of 100 (95.0%) → 90 of 100 (90.0%), in 70 → 12 scenarios" in printed.getvalue()
+    assert "no longer met: refuse + broker" in printed.getvalue()
+    assert json.loads(comparison_json(comparison, regression=False))["less_covered"]["new"] == [90, 100]
+
+
+@pytest.mark.parametrize(
+    ("new", "is_less"),
+    [
+        (covered(95), False),
+        (covered(96), False),
+        (covered(94), True),
+        (covered(60, 60), True),  # a promise that was narrowed: all of less
+        (covered(96, 200), True),  # a promise that was widened, and not met
+        (certificate(check("generated/links")), True),
+    ],
+)
+def test_when_less_is_covered(new: Certificate, is_less: bool) -> None:
+    """Pairs and their share both count; chance among the old runs does not."""
+    assert (compare([covered(97), covered(95)], new).less_covered is not None) == is_less
+
+
+def test_without_coverage_before_nothing_is_said_of_it() -> None:
+    """There is nothing to compare with."""
+    assert compare([certificate(check("a/1"))], covered(10)).less_covered is None
 
 
 # --- what is said --------------------------------------------------------------------------------

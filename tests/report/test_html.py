@@ -16,6 +16,7 @@ import pytest
 
 from conformance.catalogue.result import CheckResult
 from conformance.checker.verdict import Setting, Tally
+from conformance.contract.model import AcceptedSection, Contract
 from conformance.errors import UsageError
 from conformance.history.events import FaultBegan, PublishInvoked, TabOpened
 from conformance.history.file import HistoryHeader, HistoryWriter
@@ -214,3 +215,43 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path, certify: Certify, ce
     results = [certified()]
     with pytest.raises(UsageError, match="can't be written"):
         write_html(tmp_path / "missing" / "report.html", certify(results), results)
+
+
+def test_all_of_the_contract_is_shown(certify: Certify, certified: Make) -> None:
+    """Its tables, its lists of tables and its plain values."""
+    results = [certified()]
+    accepted = [
+        AcceptedSection(case="delivery/steady", kind="lost", cause="max-length", reason="tabs <reload>"),
+        AcceptedSection(case="order/x", reason="another"),
+    ]
+    words = Page(make_html(certify(results, contract=Contract(accepted=accepted)), results, {})).words
+    text = " ".join(" ".join(words).split())
+    shown = text[text.index("The contract as resolved") :]
+    assert shown.count("[[accepted]]") == 2
+    assert "case delivery/steady kind lost cause max-length reason tabs <reload>" in shown
+    assert "case order/x reason another" in shown
+    assert "schema 1" in shown
+    assert "[tab] exchange pubsub" in shown
+    none = " ".join(Page(make_html(certify(results), results, {})).words)
+    assert "There is no [[accepted]]." in none
+
+
+def test_causes_of_several_plays(tmp_path: Path, certify: Certify, violated: Make) -> None:
+    """Each with its own files; a violation of another play is not drawn into the history of the first."""
+    first = violated()
+    assert first.detail is not None
+    other = replace(first.detail.violations[0], cause="max-length", tab="n2-t1", message_id="n2-1")
+    detail = replace(first.detail, violations=(*first.detail.violations, other))
+    kept = history(tmp_path / "history.jsonl")
+    files = {"scenario": tmp_path / "b/scenario.json", "history": tmp_path / "b/history.jsonl"}
+    causes = [
+        {"cause": "lost-auto-delete-queue", "seen": 2, "replays": 5, "replays_violated": 5},
+        {"cause": "lost-max-length", "seen": 7, "replays": 4, "replays_violated": 1, **files},
+    ]
+    results = [replace(first, detail=detail, history=kept, scenario_path=kept, evidence={"causes": causes})]
+    write_html(tmp_path / "report.html", certify(results, report=tmp_path), results)
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.text.count("No picture: It happened in another play") == 1
+    assert sum(tag == "svg" and attributes.get("role") == "img" for tag, attributes in page.elements) == 1
+    assert "lost-max-length: in 7 drawn scenarios; showed again in 1 of 4 replays" in page.text
+    assert ("a", {"href": "b/history.jsonl"}) in page.elements

@@ -6,6 +6,7 @@ import pytest
 
 from conformance.contract.loader import contract_from_dict
 from conformance.contract.model import Contract
+from conformance.contract.naming import Naming
 from conformance.errors import UsageError
 from conformance.scenario.steps import (
     AwaitFault,
@@ -42,6 +43,7 @@ DOWN = BrokerDown()
         [T1, DOWN],
         [OpenTab(tab="t1", exchange="broadcast"), Publish(exchange="broadcast")],
         [OpenTab(tab="t1", key="a.*.#"), Publish(key="")],
+        [OpenTab(tab="вкладка", key="k" * 255), Publish(key="é" * 127 + "k")],
     ],
 )
 def test_takes(steps: list[Step]) -> None:
@@ -79,7 +81,7 @@ def test_takes(steps: list[Step]) -> None:
         ([Publish(exchange="other")], "steps[0].exchange", "Known are: pubsub, broadcast."),
         ([Publish(key="a\0b")], "steps[0].key", "control character"),
         ([Publish(key="\ud800")], "steps[0].key", "control character"),
-        ([Publish(key="é" * 121)], "steps[0].key", "longer than 240 bytes"),
+        ([Publish(key="é" * 128)], "steps[0].key", "longer than 255 bytes"),
         ([OpenTab(tab="t1", key="a%2Fb")], "steps[0].key", "%2F"),
         ([T1, BeginFault(link="t1", fault="rts")], "steps[1].fault", "Did you mean 'rst'?"),
         ([T1, BeginFault(link="t1", fault="cut_before_publish")], "steps[1].fault", "the link of a tab"),
@@ -113,3 +115,14 @@ def test_a_destination_that_cannot_name_the_exchange() -> None:
     validate(Scenario(steps=(OpenTab(tab="t1", exchange="t"), Publish(exchange="mine"))), contract)
     with pytest.raises(UsageError, match=r"steps\[0\]\.exchange: .*can't name the exchange 'mine'"):
         validate(Scenario(steps=(OpenTab(tab="t1", exchange="mine"),)), contract)
+
+
+def test_a_key_on_an_exchange_that_keeps_its_name_leaves_room_for_the_cases_word() -> None:
+    """There the word goes in front of the key."""
+    contract = contract_from_dict(
+        {"exchanges": {"pubsub": {"name": "amq.topic"}}, "tab": {"destination": "/topic/{routing_key}"}}
+    )
+    validate(Scenario(steps=(OpenTab(tab="t1", key="k" * 240),)), contract)
+    assert len(Naming(contract, "n0a1b2c").routing_key("pubsub", "k" * 240)) == 248
+    with pytest.raises(UsageError, match="longer than 240 bytes"):
+        validate(Scenario(steps=(OpenTab(tab="t1", key="k" * 241),)), contract)
