@@ -19,12 +19,12 @@ Source: https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf, and RabbitMQ's e
 
 from __future__ import annotations
 
+import functools
 import platform
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from durable_ws.amqp.content import encode_content
@@ -334,7 +334,7 @@ class Connection:
             events.append(Failed(f"the broker has no {offer.mechanism} login, only {mechanisms}", refused=True))
             return
         self._state = _State.TUNE
-        properties = {**_ABOUT, "platform": f"Python {platform.python_version()}", **offer.client_properties}
+        properties = {**_about(), **offer.client_properties}
         self._method(
             0, 10, 11,
             encode_table(properties) + encode_short(offer.mechanism)
@@ -427,24 +427,26 @@ _HANDSHAKE: dict[tuple[_State, tuple[int, int]], Callable[[Connection, Payload, 
 }
 
 
-def _version() -> str:
+@functools.cache
+def _about() -> dict[str, Any]:
+    """What the library says of itself; https://www.rabbitmq.com/docs/connections#capabilities."""
+    from importlib import metadata  # takes a while to import: only once there is somebody to tell
+
     try:
-        return version("durable-ws")
-    except PackageNotFoundError:  # run from a copy of the sources
-        return "unknown"
-
-
-_ABOUT = {
-    "product": "durable_ws",
-    "version": _version(),
-    "capabilities": {
-        "authentication_failure_close": True,
-        "basic.nack": True,
-        "connection.blocked": True,
-        "publisher_confirms": True,
-    },
-}
-"""https://www.rabbitmq.com/docs/connections#capabilities"""
+        version = metadata.version("durable-ws")
+    except metadata.PackageNotFoundError:  # run from a copy of the sources
+        version = "unknown"
+    return {
+        "product": "durable_ws",
+        "version": version,
+        "platform": f"Python {platform.python_version()}",
+        "capabilities": {
+            "authentication_failure_close": True,
+            "basic.nack": True,
+            "connection.blocked": True,
+            "publisher_confirms": True,
+        },
+    }
 
 
 def _lower(one: int, other: int) -> int:

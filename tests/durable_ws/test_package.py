@@ -85,11 +85,12 @@ def test_every_error_is_exported() -> None:
 
 
 def test_importing_does_nothing() -> None:
-    """No thread is started, nothing is printed, and the suite is not dragged in."""
+    """No thread is started, nothing is printed, and neither the suite nor any other package is dragged in."""
     program = (
         "import sys, threading, durable_ws\n"
         "assert threading.active_count() == 1, threading.enumerate()\n"
         "assert not [name for name in sys.modules if name.startswith('conformance')]\n"
+        "assert not {'pika', 'pamqp'} & set(sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, timeout=20
