@@ -13,7 +13,7 @@ from conformance.contract.model import Offer
 
 __all__ = ["DURABLE_WS_OFFERS", "names", "offers_of"]
 
-DURABLE_WS_OFFERS: tuple[Offer, ...] = ("properties", "timeout")
+DURABLE_WS_OFFERS: tuple[Offer, ...] = ("properties", "timeout", "failover")
 
 
 def offers_of(factory: Callable[..., Any]) -> list[Offer]:
