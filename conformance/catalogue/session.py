@@ -37,6 +37,8 @@ from conformance.world.tab.base import TabBehaviour
 __all__ = ["GENERATED", "Check", "Generated", "Session", "Setup"]
 
 
+_STDERR = "publisher-stderr.txt"
+"""What a publisher that is a program wrote on its standard error, in the folder of the check."""
 _MOST_KEPT = 3
 """Plays of one cause whose history stays, beside the smallest."""
 
@@ -287,6 +289,7 @@ class Session:
             return _without_failure(check, done.total, evidence, cut_short=self._stage.stopping.is_set())
         first = next(iter(done.causes.values()))
         scenario_path, history = first.files or (None, None)
+        stderr = None if history is None else history.with_name(_STDERR)
         causes = [
             cause.to_dict() | dict(zip(("scenario", "history"), map(str, cause.files or ()), strict=False))
             for cause in done.causes.values()
@@ -310,6 +313,7 @@ class Session:
             scenario=first.scenario,
             scenario_path=scenario_path,
             history=history,
+            stderr=stderr if stderr is not None and stderr.exists() else None,
             seconds=done.total.spent_s,
         )
 
@@ -329,15 +333,17 @@ class Session:
         scenario_path, history = folder / "scenario.json", folder / "history.jsonl"
         played.path.replace(history)
         scenario_path.write_text(dump_scenario(scenario, self.setup.contract), encoding="utf-8")
+        _keep_stderr(folder, played)
         return scenario_path, history
 
     def _keep(
         self, check: Case | Generated, scenario: Scenario, played: Played, evidence: dict[str, object]
     ) -> CheckResult:
         """The result; what shows why it is not certified stays on disk, the other plays' histories go."""
-        history = scenario_path = None
+        history = scenario_path = stderr = None
         if self.setup.report is not None:
             folder = self._folder(check)
+            stderr = _keep_stderr(folder, played)
             if (self.setup.keep_all or played.verdict.verdict != "certified") and played.path is not None:
                 history, scenario_path = folder / "history.jsonl", folder / "scenario.json"
                 played.path.replace(history)
@@ -355,6 +361,7 @@ class Session:
             scenario=scenario,
             scenario_path=scenario_path,
             history=history,
+            stderr=stderr,
             seconds=played.seconds,
         )
 
@@ -363,6 +370,15 @@ class Session:
             path.unlink()
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _keep_stderr(folder: Path, played: Played) -> Path | None:
+    """Keep what the publisher's program wrote on its standard error, if it wrote anything."""
+    if not played.stderr:
+        return None
+    path = folder / _STDERR
+    path.write_bytes(played.stderr)
+    return path
 
 
 def _broker_faults(setup: Setup, drawn: Iterable[Generated], can: Container[str]) -> list[str]:

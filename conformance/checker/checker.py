@@ -21,6 +21,7 @@ from conformance.history.events import (
     FaultEnded,
     HarnessFailed,
     PublishConfirmed,
+    PublisherMisbehaved,
     PublishFailed,
     PublishInvoked,
     PublishNacked,
@@ -88,6 +89,7 @@ class Checker:
             PublishNacked: lambda event: self._not_accepted(event, "nacked"),
             PublishUnknown: lambda event: self._not_accepted(event, "unknown"),
             PublishFailed: lambda event: self._not_accepted(event, "failed"),
+            PublisherMisbehaved: self._misbehaved,
             PublishSeen: self._publish_seen,
             ConfirmSeen: self._confirm_seen,
             ReturnSeen: self._return_seen,
@@ -221,6 +223,10 @@ class Checker:
         message = self._settle(event, outcome)
         if message is not None:
             message.owed = ()
+
+    def _misbehaved(self, event: PublisherMisbehaved) -> None:
+        detail, count = self._state.misbehaved.get(event.what, (event.detail, 0))
+        self._state.misbehaved[event.what] = (min(detail, event.detail), count + 1)
 
     def _owes(self, message: Message, tab: Tab) -> bool:
         """Count the obligation, if it is one. Returns whether it is still to be met."""

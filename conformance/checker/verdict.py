@@ -25,7 +25,7 @@ VerdictWord: TypeAlias = Literal["certified", "violated", "inconclusive"]
 
 Kind: TypeAlias = Literal[
     "lost", "unexpected", "misrouted", "misreported", "duplicated", "reordered", "undrained", "leaked", "refused",
-    "ignored", "allowed",
+    "ignored", "allowed", "stuck",
 ]  # fmt: skip
 
 KINDS: dict[Kind, str] = {
@@ -40,6 +40,7 @@ KINDS: dict[Kind, str] = {
     "refused": "the broker lets a tab subscribe as the contract says",
     "ignored": "the broker's queue is what the contract asked for",
     "allowed": "what a hostile page tries with the tab's credentials is refused",
+    "stuck": "a publisher that runs and can reach the broker has its messages confirmed",
 }
 """Each kind of violation, the gravest first, with the rule that it breaks."""
 

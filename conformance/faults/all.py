@@ -35,6 +35,7 @@ from conformance.faults.broker import (
     remove_exchange,
     rotate_password,
 )
+from conformance.faults.program import kill_program, stop_program
 
 __all__ = [
     "bandwidth",
@@ -55,6 +56,7 @@ __all__ = [
     "fin",
     "flap",
     "jitter",
+    "kill_program",
     "latency",
     "limit_connections",
     "limit_files",
@@ -68,4 +70,5 @@ __all__ = [
     "rst",
     "slicer",
     "stall",
+    "stop_program",
 ]

@@ -267,6 +267,8 @@ def _print_replay(console: Console, result: CheckResult, command: Sequence[str])
         _line(console, f"Replay: {replay_command(result.scenario_path, command)}")
     if result.history is not None:
         _line(console, f"History: {result.history}")
+    if result.stderr is not None:
+        _line(console, f"The program's standard error: {result.stderr}")
 
 
 # --- the run -----------------------------------------------------------------------------------------------------

@@ -35,12 +35,14 @@ from conformance.scenario.steps import (
     Settle,
 )
 
-__all__ = ["BROKER", "MOST_TABS", "PUBLISHER", "Page", "Stage"]
+__all__ = ["BROKER", "MOST_TABS", "PROGRAM", "PUBLISHER", "Page", "Stage"]
 
 PUBLISHER = "publisher"
 """The name of the publisher's link; every other link has its tab's name."""
 BROKER = "broker"
 """Where a fault of the broker itself is begun and ended."""
+PROGRAM = "program"
+"""Where a fault of the publisher's program is begun and ended."""
 MOST_TABS = 100
 _TAB_NAME = re.compile("[A-Za-z0-9_-]{1,20}")
 _MOST_KEY_BYTES = 240  # AMQP allows 255; a case may put a word of its own in front
@@ -86,7 +88,7 @@ class Stage:
 
     @apply.register
     def _(self, step: OpenTab) -> None:
-        if not _TAB_NAME.fullmatch(step.tab) or step.tab in (PUBLISHER, BROKER):
+        if not _TAB_NAME.fullmatch(step.tab) or step.tab in (PUBLISHER, BROKER, PROGRAM):
             raise UsageError(
                 "tab", f"{step.tab!r} is no name of a tab", 'Write up to 20 letters and digits, such as "t1".'
             )
@@ -133,7 +135,7 @@ class Stage:
             raise UsageError(
                 "link", f"{step.link} is at fault already ({self.faults[step.link]})", "End that fault first."
             )
-        kinds: dict[str, LinkKind] = {PUBLISHER: "publisher", BROKER: "broker"}
+        kinds: dict[str, LinkKind] = {PUBLISHER: "publisher", BROKER: "broker", PROGRAM: "program"}
         fault = make_fault(step.fault, step.parameters, link=kinds.get(step.link, "tab"))
         if step.link == BROKER:
             if not self.broker_is_up:
@@ -203,7 +205,7 @@ class Stage:
         return page
 
     def _check_link(self, link: str) -> None:
-        if link not in (PUBLISHER, BROKER):
+        if link not in (PUBLISHER, BROKER, PROGRAM):
             try:
                 self._open_page(link)
             except UsageError as error:

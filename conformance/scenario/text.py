@@ -137,7 +137,8 @@ def _(step: Settle) -> str:  # noqa: ARG001 - a step without fields
 
 
 def _link(link: str) -> str:
-    return {"publisher": "the publisher's link", "broker": "the broker"}.get(link, f"the link of {link}")
+    named = {"publisher": "the publisher's link", "broker": "the broker", "program": "the publisher's program"}
+    return named.get(link, f"the link of {link}")
 
 
 def _parameters(parameters: Mapping[str, Any]) -> str:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import shlex
 import shutil
 
-from conformance.contract.model import Contract, Exchange
+from conformance.contract.model import Contract
 from conformance.errors import UsageError
-from conformance.world.publisher.base import MakePublisher, PublisherUnderTest
+from conformance.world.publisher.base import MakePublisher
 from conformance.world.publisher.command import CommandPublisher
 from conformance.world.publisher.durable import DurableWs
 from conformance.world.publisher.factory import FactoryPublisher, load_factory
 
-__all__ = ["chosen_publisher"]
+__all__ = ["chosen_publisher", "with_publisher"]
 
-_PUBLISH_TIMEOUT_S = 30.0
-_HANG_S = 35.0
-"""For a publisher that keeps its own deadline, which may be as long as ours."""
+_HANG_S = 5.0
+"""How much longer a call in Python may take: a publisher keeps its own deadline, which may be as long as ours."""
 
 
 def chosen_publisher(contract: Contract, factory: str | None, command: str | None) -> tuple[str, MakePublisher]:
@@ -26,6 +25,8 @@ def chosen_publisher(contract: Contract, factory: str | None, command: str | Non
         contract: its ``[publisher]`` counts where neither option is given.
         factory: ``module:factory``.
         command: a command line.
+
+    ``publisher.timeout`` is the deadline of each publish, whichever it is.
 
     Returns:
         Its name for the certificate, and what makes one.
@@ -42,11 +43,12 @@ def chosen_publisher(contract: Contract, factory: str | None, command: str | Non
         factory_field, command_field = "publisher.python", "publisher.command"
     elif command is not None:
         words = _split(command)
+    timeout_s = contract.publisher.timeout
     if factory is not None:
-        return factory, _factory(factory, factory_field)
+        return factory, _factory(factory, factory_field, timeout_s)
     if words is not None:
-        return shlex.join(words), _command(words, command_field)
-    return "durable_ws", _durable_ws
+        return shlex.join(words), _command(words, command_field, timeout_s)
+    return "durable_ws", lambda url, exchanges: DurableWs(url, exchanges=exchanges, timeout_s=timeout_s)
 
 
 def _split(command: str) -> list[str]:
@@ -61,20 +63,29 @@ def _split(command: str) -> list[str]:
     return words
 
 
-def _factory(spec: str, field: str) -> MakePublisher:
+def _factory(spec: str, field: str, timeout_s: float) -> MakePublisher:
     make = load_factory(spec, field=field)
-    return lambda url, _: FactoryPublisher(make, url, name=spec, timeout_s=_HANG_S, field=field)
+    return lambda url, _: FactoryPublisher(make, url, name=spec, timeout_s=timeout_s + _HANG_S, field=field)
 
 
-def _command(words: list[str], field: str) -> MakePublisher:
+def _command(words: list[str], field: str, timeout_s: float) -> MakePublisher:
     if shutil.which(words[0]) is None:
         raise UsageError(
             field,
             f"{words[0]!r} is no program that can be run",
             "Name a program that is installed, with its full path if it is not on PATH.",
         )
-    return lambda url, _: CommandPublisher(words, url, timeout_s=_PUBLISH_TIMEOUT_S, field=field)
+    return lambda url, _: CommandPublisher(words, url, timeout_s=timeout_s, field=field)
 
 
-def _durable_ws(url: str, exchanges: list[Exchange]) -> PublisherUnderTest:
-    return DurableWs(url, exchanges=exchanges, timeout_s=_PUBLISH_TIMEOUT_S)
+def with_publisher(contract: Contract, factory: str | None, command: str | None) -> Contract:
+    """The contract with the publisher that the options name, if they name one, in place of its own.
+
+    Raises:
+        UsageError: the command line can't be split.
+    """
+    if factory is None and command is None:
+        return contract
+    words = None if command is None else _split(command)
+    section = contract.publisher.model_copy(update={"python": factory, "command": words})
+    return contract.model_copy(update={"publisher": section})
