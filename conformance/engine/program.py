@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from conformance.world.publisher.command import CommandPublisher
 __all__ = ["ProgramAtFault"]
 
 _TARGET = "program"
+_LOOK_S = 0.25
 
 
 class ProgramAtFault:
@@ -56,8 +58,17 @@ class ProgramAtFault:
         program.on_handed(self._handed)
 
     def wait_fired(self, timeout_s: float) -> bool:
-        """Wait until it was seen to happen; False after the timeout. True where none is on."""
-        return self._acting is None or self._fired.wait(timeout_s)
+        """Wait until it was seen to happen; False after the timeout, or once the program has ended by itself.
+
+        True where none is on.
+        """
+        if self._program is None:
+            return True
+        deadline = time.monotonic() + timeout_s
+        while not self._fired.wait(_LOOK_S):
+            if self._program.over or time.monotonic() >= deadline:
+                return self._fired.is_set()
+        return True
 
     def end(self) -> None:
         """Heal. Nothing where no fault is on.

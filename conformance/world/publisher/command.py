@@ -138,6 +138,11 @@ class CommandPublisher:
                 listener(breach)
             self._listener = listener
 
+    @property
+    def over(self) -> bool:
+        """Whether the program has ended by itself: no publish can be confirmed any more."""
+        return bool(self._over)
+
     def stderr(self) -> bytes:
         """What the program wrote on its standard error."""
         return self._stderr.text()
