@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -87,8 +88,7 @@ def why_not(example: Example) -> str | None:
 
 
 def _has_bunny() -> bool:
-    import subprocess
-
+    """Whether Ruby finds it."""
     return subprocess.run(["ruby", "-e", "require 'bunny'"], capture_output=True, check=False).returncode == 0
 
 

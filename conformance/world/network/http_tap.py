@@ -137,7 +137,7 @@ def _published(body: bytes) -> dict[str, Any] | None:
     try:
         told = json.loads(body)
         properties, payload = told["properties"], told["payload"]
-        content = base64.b64decode(payload) if told["payload_encoding"] == "base64" else payload.encode()
+        content = base64.b64decode(payload, validate=True) if told["payload_encoding"] == "base64" else payload.encode()
         return {
             "message_id": properties.get("message_id"),
             "routing_key": told["routing_key"],
