@@ -27,13 +27,13 @@ def _is_a_program(contract: Contract) -> bool:
 
 
 def _publishes_again(events: list[Event], _: Contract) -> list[Violation]:
-    """A program that has nothing confirmed any more, though its process runs again and its link is sound."""
+    """A program that has nothing confirmed any more, though its link is sound; one that never had shows nothing."""
     healed = max((event.index for event in events if isinstance(event, FaultEnded)), default=None)
     if healed is None:
         return []
     later = [event for event in events if isinstance(event, PublishInvoked) and event.index > healed]
     confirmed = {event.message_id for event in events if isinstance(event, PublishConfirmed)}
-    if not later or any(event.message_id in confirmed for event in later):
+    if not later or not confirmed or any(event.message_id in confirmed for event in later):
         return []
     first = later[0]
     return [
@@ -42,7 +42,7 @@ def _publishes_again(events: list[Event], _: Contract) -> list[Violation]:
             cause="never-came-back",
             summary=(
                 f"none of the {len(later)} messages that were published after the fault was over was confirmed, from "
-                f"{first.message_id} on."
+                f"{first.message_id} on"
             ),
             advice=(
                 "Have the program start from whatever its last run left behind (lock files, journals), and try again "

@@ -264,7 +264,7 @@ class Engine:
             self._look_until(lambda: self._node.fired, self._world.pace.fault_s)
             return
         if step.link == _PROGRAM:
-            self._program.wait_fired(self._world.pace.fault_s)
+            self._program.wait_fired(self._publish_patience_s)
             return
         active = self._link_of(step.link).active
         if active is None:

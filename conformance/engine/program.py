@@ -58,15 +58,19 @@ class ProgramAtFault:
         program.on_handed(self._handed)
 
     def wait_fired(self, timeout_s: float) -> bool:
-        """Wait until it was seen to happen; False after the timeout, or once the program has ended by itself.
+        """Wait until it was seen to happen; True where none is on.
 
-        True where none is on.
+        False once it has done nothing for so long (each run of the program is given that time to start), or the program
+        has ended by itself.
         """
-        if self._program is None:
+        program, acting = self._program, self._acting
+        if program is None or acting is None:
             return True
-        deadline = time.monotonic() + timeout_s
+        done, since = 0, time.monotonic()
         while not self._fired.wait(_LOOK_S):
-            if self._program.over or time.monotonic() >= deadline:
+            if acting.counts.total() > done:
+                done, since = acting.counts.total(), time.monotonic()
+            if program.over or time.monotonic() - since >= timeout_s:
                 return self._fired.is_set()
         return True
 

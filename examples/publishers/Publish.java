@@ -1,7 +1,10 @@
 // RabbitMQ's Java client: one message at a time, confirmed and mandatory, published again under its id until a deadline.
 //
-// Debian: apt install default-jdk-headless librabbitmq-client-java libgoogle-gson-java, then
-// java -cp '/usr/share/java/*' Publish.java. Its own recovery is off: it forgets what was not confirmed.
+// Its own recovery is off: it would forget what was not confirmed. On Debian, with default-jdk-headless,
+// librabbitmq-client-java and libgoogle-gson-java:
+//   jars=$(printf '/usr/share/java/%s.jar:' amqp-client gson slf4j-api slf4j-nop)
+//   javac -d classes -cp "$jars" Publish.java
+//   durable-ws certify --publisher-command "java -cp classes:$jars Publish"
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import com.rabbitmq.client.*;
@@ -61,7 +64,7 @@ public class Publish {
         Publish publisher = new Publish(System.getenv("RABBITMQ_URL"));
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line; (line = in.readLine()) != null; ) {
-            JsonObject request = new JsonParser().parse(line).getAsJsonObject();
+            JsonObject request = JsonParser.parseString(line).getAsJsonObject();
             if (request.get("op").getAsString().equals("close")) break;
             String id = request.get("id").getAsString();
             byte[] body = request.get("body").getAsString().getBytes(StandardCharsets.UTF_8);
