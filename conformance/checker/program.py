@@ -33,5 +33,5 @@ def remarks(misbehaved: Misbehaved) -> Iterator[str]:
 
 def _sentence(told: tuple[str, int]) -> str:
     detail, count = told
-    more = f" (so it was {count} times)" if count > 1 else ""
+    more = f" ({count} times in all)" if count > 1 else ""
     return f"the publisher's program broke the protocol: {detail}{more}"

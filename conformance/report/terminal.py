@@ -140,6 +140,8 @@ def _print_checks(console: Console, results: Sequence[CheckResult]) -> None:
             if seen := _seen(result):
                 grid.add_row("", Text(seen))
             grid.add_row("", Text(plain(result.summary)))
+            if result.stderr is not None:
+                grid.add_row("", Text(plain(f"The program's standard error: {result.stderr}")))
             if result.accepted is not None:
                 grid.add_row("", Text(plain(f"Accepted: {result.accepted}")))
         console.print(Padding(grid, _INDENT))

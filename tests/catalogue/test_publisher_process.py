@@ -24,6 +24,7 @@ from conformance.world.publisher.choose import chosen_publisher
 from tests.borrowed import Borrowed
 
 HERE = Path(__file__).parent
+README = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
 SOUND = HERE.parents[1] / "examples" / "publishers" / "publish_pika.py"
 ALL = [check.id for check in promised(contract_from_dict({"publisher": {"command": ["x"]}}))]
 CASES = [check_id for check_id in ALL if check_id.startswith("publisher-process/")]
@@ -149,4 +150,22 @@ def test_one_that_contradicts_itself_is_not_certified(stage: Stage, tmp_path: Pa
     assert result.detail.counts.confirmed == 20
     assert result.detail.counts.lost == 0
     (reason,) = result.detail.inconclusive_reasons
-    assert "twice: first confirmed, which counts, then nacked (so it was" in reason
+    assert "twice: first confirmed, which counts, then nacked (" in reason
+
+
+@pytest.mark.broker
+def test_the_readmes_ten_lines(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are all that a publisher of one's own needs to be put under test."""
+    (tmp_path / "wired.py").write_text(README.split("`wired.py`, around")[1].split("```python\n")[1].split("```")[0])
+    (tmp_path / "myapp").mkdir()
+    (tmp_path / "myapp" / "messaging.py").write_text(
+        "from conformance.selftest.publishers import Plain\n"
+        "from durable_ws import Unroutable\n"
+        "class Publisher(Plain):\n"
+        "    def publish(self, exchange, routing_key, body, *, message_id):\n"
+        "        super().publish(body.encode(), exchange=exchange, routing_key=routing_key, message_id=message_id)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{HERE.parents[1]}:{tmp_path}")
+    command = [sys.executable, str(tmp_path / "wired.py")]
+    results = played(stage, tmp_path, command, "delivery/steady", "publishing/nobody-bound")
+    assert [result.verdict for result in results] == ["certified"] * 2, "\n".join(map(told, results))

@@ -40,7 +40,7 @@ def test_many_of_a_kind_are_one_reason(story: NewStory) -> None:
     for number in (3, 1, 2):
         run.add(e.PublisherMisbehaved, what="silent", detail=f"no answer for m{number}")
     assert run.rest("t1").verdict().inconclusive_reasons == (
-        "the publisher's program broke the protocol: no answer for m1 (so it was 3 times)",
+        "the publisher's program broke the protocol: no answer for m1 (3 times in all)",
     )
 
 
