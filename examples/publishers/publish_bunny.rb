@@ -3,9 +3,16 @@
 # bunny's own recovery is off: it would go on with a new connection and forget what was not confirmed on the old one.
 require "bunny"
 require "json"
-require "timeout"
 
 DEADLINE_S = 20
+
+# bunny tells a lost connection by raising in the thread that opened it, whatever that is doing: here it is noted.
+class Lost
+  attr_reader :why
+
+  def initialize = @opener = Thread.current
+  def raise(*why) = Thread.current == @opener ? super : @why = why
+end
 
 class Publisher
   def initialize(url)
@@ -20,15 +27,17 @@ class Publisher
       channel = open
       outcome = "unknown" # from the first byte on, until the broker has answered
       @returned = false
+      tag = channel.next_publish_seq_no
       @exchanges[request["exchange"]].publish(
         request["body"], routing_key: request["routing_key"], message_id: request["id"], persistent: true, mandatory: true
       )
-      # wait_for_confirms has no deadline of its own, and a link that went silent would keep it for ever.
-      acked = Timeout.timeout(deadline - now, Timeout::Error) { channel.wait_for_confirms }
-      return ["returned", "no queue is bound"] if @returned
+      # Not by wait_for_confirms, which has no deadline and does not notice that the connection is lost.
+      sleep 0.0005 until (settled = channel.unconfirmed_set.empty?) || !sound? || now > deadline
+      raise IOError, "no confirm: #{@lost.why}" unless settled
+      return ["nacked", "the broker could not take it"] if channel.nacked_set.include?(tag)
 
-      acked ? ["confirmed", ""] : ["nacked", "the broker could not take it"]
-    rescue Bunny::Exception, AMQ::Protocol::Error, SystemCallError, IOError, Timeout::Error => e
+      @returned ? ["returned", "no queue is bound"] : ["confirmed", ""]
+    rescue Bunny::Exception, SystemCallError, IOError, Timeout::Error => e
       close
       return [outcome, e.inspect] if now > deadline
 
@@ -46,12 +55,16 @@ class Publisher
 
   private
 
+  def sound? = @connection&.open? && @channel&.open? && @lost.why.nil?
+
   def open
-    return @channel if @connection&.open?
+    return @channel if sound?
 
     close
+    @lost = Lost.new
     @connection = Bunny.new(@url, automatically_recover: false, recover_from_connection_close: false, heartbeat: 5,
-                                  connection_timeout: 5, log_level: Logger::FATAL)
+                                  connection_timeout: 5, continuation_timeout: 5000, log_level: Logger::FATAL,
+                                  session_error_handler: @lost)
     @connection.start
     @channel = @connection.create_channel
     @channel.confirm_select

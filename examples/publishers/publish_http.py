@@ -44,6 +44,8 @@ class Publisher:
                 told = json.loads(answer.read())
                 if answer.status == http.client.OK:
                     return ("confirmed", "") if told["routed"] else ("returned", "no queue is bound")
+                if str(told.get("reason")).startswith("rejected"):
+                    return "nacked", told["reason"]
                 trouble = f"{answer.status}: {told}"
             except (http.client.HTTPException, OSError, ValueError) as exc:
                 trouble = repr(exc)

@@ -1,8 +1,8 @@
 """The tap of a publisher's link to RabbitMQ's management API: HTTP requests and answers, with what was published.
 
 ``POST /api/exchanges/VHOST/NAME/publish`` publishes with the mandatory flag on a channel in confirm mode, and is
-answered once the broker has acked: ``{"routed": true}``, or false where the message was returned. Other requests pass
-unread.
+answered once the broker has acked (``{"routed": true}``, or false where the message was returned) or nacked (status
+400, the reason begins with ``rejected``). Other requests pass unread.
 
 Sources: https://www.rabbitmq.com/docs/management#http-api; RFC 9112 sections 2 and 6 (messages, their length).
 """
@@ -34,6 +34,7 @@ _LENGTH = re.compile(rb"^content-length:[ \t]*([0-9]{1,12})[ \t]*\r?$", re.IGNOR
 _CHUNKED = re.compile(rb"^transfer-encoding:", re.IGNORECASE | re.MULTILINE)
 _PUBLISH = re.compile(rb"\APOST /api/exchanges/[^/ ]+/([^/ ]+)/publish(?:\?[^ ]*)? HTTP/")
 _OK = re.compile(rb"\AHTTP/1\.[01] 200\b")
+_BAD = re.compile(rb"\AHTTP/1\.[01] 400\b")
 _CONTINUE = re.compile(rb"\AHTTP/1\.[01] 1[0-9][0-9]\b")
 _CHANNEL = 0
 
@@ -116,13 +117,15 @@ class HttpTap:
         if _CONTINUE.match(head) or not self._asked:
             return Piece(data)
         published = self._asked.popleft()
-        routed = _routed(body) if _OK.match(head) else None
-        if published is None or routed is None:
+        nacked = _BAD.match(head) is not None and str(_field(body, "reason")).startswith("rejected")
+        routed = _field(body, "routed") if _OK.match(head) else None
+        if published is None or not (nacked or isinstance(routed, bool)):
             return Piece(data)
         where = {"connection": self._connection, "channel": _CHANNEL}
         told = {"message_id": published["message_id"], "body_digest": published["body_digest"]}
-        confirmed = (ConfirmSeen, {**where, "kind": "ack", "body_digests": (published["body_digest"],)})
-        if routed:
+        kind = "nack" if nacked else "ack"
+        confirmed = (ConfirmSeen, {**where, "kind": kind, "body_digests": (published["body_digest"],)})
+        if routed or nacked:
             return Piece(data, ("confirm",), (confirmed,))
         returned = (ReturnSeen, {**where, **told, "reply_text": "routed: false"})
         return Piece(data, ("return", "confirm"), (returned, confirmed))
@@ -148,9 +151,10 @@ def _published(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _routed(body: bytes) -> bool | None:
+def _field(body: bytes, name: str) -> object:
+    """A field of an answer; None: there is none."""
     try:
-        routed = json.loads(body)["routed"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        told = json.loads(body)
+    except (ValueError, RecursionError):
         return None
-    return routed if isinstance(routed, bool) else None
+    return told.get(name) if isinstance(told, dict) else None

@@ -91,6 +91,15 @@ def test_returned() -> None:
     ]
 
 
+def test_nacked() -> None:
+    """What a full queue refuses."""
+    tap = HttpTap(CONNECTION)
+    tap.feed("to_broker", publish())
+    told_so = answer({"error": "bad_request", "reason": "rejected Unable to publish message."}, "400 Bad Request")
+    event, fields = confirmed()
+    assert told(tap.feed("to_client", told_so)) == [(("confirm",), [(event, fields | {"kind": "nack"})])]
+
+
 def test_bytes_in_base64() -> None:
     """The payload's other encoding."""
     request = publish(base64.b64encode(b"\x00\xff").decode(), payload_encoding="base64")
@@ -129,6 +138,7 @@ def test_what_publishes_nothing(request_: bytes) -> None:
     [
         answer({"error": "not_found"}, "404 Object Not Found"),
         answer({"routed": True}, "503 Service Unavailable"),
+        answer({"error": "bad_request", "reason": "not_json"}, "400 Bad Request"),
         answer({"routed": "yes"}),
         answer([]),
         http("HTTP/1.1 200 OK", b"{"),
