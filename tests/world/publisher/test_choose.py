@@ -74,7 +74,7 @@ def test_the_deadline_is_the_contracts(section: dict[str, object]) -> None:
     publisher = chosen_publisher(contract(**section, timeout="7s"), None, None)[1](URL, EXCHANGES)
     publisher.close()
     if isinstance(publisher, DurableWs):
-        assert publisher._publisher._timeout == 7.0
+        assert publisher._publisher._options.timeout == 7.0
     else:
         assert publisher._timeout_s == (7.0 if isinstance(publisher, CommandPublisher) else 12.0)  # type: ignore[attr-defined]
 
