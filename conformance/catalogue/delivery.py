@@ -7,7 +7,7 @@ from typing import Any
 
 from conformance.catalogue.case import case
 from conformance.catalogue.sources import CONFIRMS, CONSUMER_ACKS, PREFETCH, RECEIPTS, STOMP_ACK
-from conformance.catalogue.steps import Telling
+from conformance.catalogue.steps import Telling, takes_bytes
 from conformance.contract.model import Contract
 from conformance.scenario.steps import Step
 
@@ -138,6 +138,7 @@ def unicode_bodies(contract: Contract) -> Iterable[Step]:
     rule="A body that is no text, NUL bytes included, arrives unchanged.",
     source="https://stomp.github.io/stomp-specification-1.2.html#Body",
     expectation="Bodies that hold every byte arrive with the same digest.",
+    fits=takes_bytes,
 )
 def binary_bodies(contract: Contract) -> Iterable[Step]:
     """Every byte value; content-length ends the body, not the NUL."""

@@ -14,7 +14,7 @@ from conformance.catalogue.sources import (
     STOMP_DESTINATIONS,
     STOMP_ESCAPES,
 )
-from conformance.catalogue.steps import Telling
+from conformance.catalogue.steps import Telling, takes_bytes
 from conformance.contract.model import Contract
 from conformance.contract.naming import most_key_bytes
 from conformance.contract.recommended import RECOMMENDED
@@ -26,7 +26,13 @@ __all__: list[str] = []
 def _bodies(name: str, body: BodyKind, *, rule: str, source: str, expectation: str, size_bytes: int = 300) -> None:
     """Register a case about bodies of one kind, between ordinary ones."""
 
-    @case(f"hostile-input/{name}", rule=rule, source=source, expectation=expectation)
+    @case(
+        f"hostile-input/{name}",
+        rule=rule,
+        source=source,
+        expectation=expectation,
+        fits=takes_bytes if body == "binary" else lambda _: True,
+    )
     def bodies(contract: Contract) -> Iterable[Step]:
         """Ordinary, strange, ordinary."""
         tell = Telling(contract)

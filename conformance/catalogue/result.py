@@ -29,6 +29,7 @@ class CheckResult:
         evidence: facts beside the counts: how many scenarios, k of n replays, what was observed.
         scenario: what was played.
         history: the JSONL file, where it was kept.
+        stderr: what the publisher's program wrote on its standard error, where it did.
         seconds: how long the play took.
         accepted: why the contract accepts the deviation, of an ``accepted`` one.
     """
@@ -44,6 +45,7 @@ class CheckResult:
     scenario: Scenario | None = None
     scenario_path: Path | None = None
     history: Path | None = None
+    stderr: Path | None = None
     seconds: float = 0.0
     accepted: str | None = None
 

@@ -39,6 +39,8 @@ from conformance.world.tab.base import TabBehaviour
 __all__ = ["GENERATED", "Check", "Generated", "Session", "Setup"]
 
 
+_STDERR = "publisher-stderr.txt"
+"""What a publisher that is a program wrote on its standard error, in the folder of the check."""
 _MOST_KEPT = 3
 """Plays of one cause whose history stays, beside the smallest."""
 
@@ -336,6 +338,7 @@ class Session:
         if first is None or verdict is None:
             return _without_failure(check, found, evidence, missing)
         scenario_path, history = first.files or (None, None)
+        stderr = None if history is None else history.with_name(_STDERR)
         evidence |= {
             "violated": found.played["violated"],
             "steps_at_first": first.first_steps,
@@ -358,6 +361,7 @@ class Session:
             scenario=first.scenario,
             scenario_path=scenario_path,
             history=history,
+            stderr=stderr if stderr is not None and stderr.exists() else None,
             seconds=found.spent_s,
         )
 
@@ -385,15 +389,17 @@ class Session:
             else:
                 played.path.replace(history)
             scenario_path.write_text(dump_scenario(scenario, self.setup.contract), encoding="utf-8")
+            _keep_stderr(folder, played)
         except OSError:
             return None
         return scenario_path, history
 
     def _keep(self, check: Case, scenario: Scenario, played: Played, evidence: dict[str, object]) -> CheckResult:
         """The result; what shows why it is not certified stays on disk, the other plays' histories go."""
-        history = scenario_path = None
+        history = scenario_path = stderr = None
         if self.setup.report is not None:
             folder = self._folder(check)
+            stderr = _keep_stderr(folder, played)
             if self.setup.keep_all or played.verdict.verdict != "certified":
                 scenario_path, history = self._keep_files(folder, scenario, played) or (None, None)
             self._tidy(folder)
@@ -409,6 +415,7 @@ class Session:
             scenario=scenario,
             scenario_path=scenario_path,
             history=history,
+            stderr=stderr,
             seconds=played.seconds,
         )
 
@@ -428,6 +435,15 @@ def _discard(played: Played) -> None:
 def _slug(name: str) -> str:
     """A cause's name as a folder's."""
     return re.sub("[^a-z0-9-]", "-", name)
+
+
+def _keep_stderr(folder: Path, played: Played) -> Path | None:
+    """Keep what the publisher's program wrote on its standard error, if it wrote anything."""
+    if not played.stderr:
+        return None
+    path = folder / _STDERR
+    path.write_bytes(played.stderr)
+    return path
 
 
 def _broker_faults(setup: Setup, drawn: Iterable[Generated], can: Container[str]) -> list[str]:

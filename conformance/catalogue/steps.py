@@ -28,7 +28,12 @@ from conformance.scenario.steps import (
     Step,
 )
 
-__all__ = ["Telling"]
+__all__ = ["Telling", "takes_bytes"]
+
+
+def takes_bytes(contract: Contract) -> bool:
+    """Whether the publisher can be given bodies that are no text: a program that speaks JSON lines can't."""
+    return contract.publisher.command is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from conformance.history.events import (
     HarnessFailed,
     PublishConfirmed,
     PublisherClosing,
+    PublisherMisbehaved,
     PublishFailed,
     PublishInvoked,
     PublishNacked,
@@ -91,6 +92,7 @@ class Checker:
             PublishUnknown: lambda event: self._not_accepted(event, "unknown"),
             PublishFailed: lambda event: self._not_accepted(event, "failed"),
             PublisherClosing: lambda _: self._closing(),
+            PublisherMisbehaved: self._misbehaved,
             PublishSeen: self._publish_seen,
             ConfirmSeen: self._confirm_seen,
             ReturnSeen: self._return_seen,
@@ -228,6 +230,10 @@ class Checker:
         message = self._settle(event, outcome)
         if message is not None:
             message.owed = ()
+
+    def _misbehaved(self, event: PublisherMisbehaved) -> None:
+        detail, count = self._state.misbehaved.get(event.what, (event.detail, 0))
+        self._state.misbehaved[event.what] = (min(detail, event.detail), count + 1)
 
     def _owes(self, message: Message, tab: Tab) -> bool:
         """Count the obligation, if it is one. Returns whether it is still to be met."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from conformance.checker.causes import Circumstances, diagnose, promises_restarts
 from conformance.checker.notes import notes
+from conformance.checker.program import doubts
 from conformance.checker.settings import settings
 from conformance.checker.state import NEVER, Message, State, Tab
 from conformance.checker.times import distribution
@@ -295,6 +296,7 @@ def _of_message(c: Circumstances, tab: str) -> str:
 def _missing(state: State, counts: Counts, undrained: dict[Tab, int], undecided: dict[Tab, int]) -> Iterator[str]:
     """What evidence is missing, one sentence each."""
     yield from state.problems
+    yield from doubts(state.misbehaved)
     if state.quiesced is None:
         yield "the history ends before the run was over"
     yield from _vacuous(state, counts)

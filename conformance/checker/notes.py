@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from conformance.checker.asked import drops_silently, not_as_asked, set_by_policy
 from conformance.checker.effective import effective
+from conformance.checker.program import remarks
 from conformance.checker.state import NEVER, State, Tab
 from conformance.contract.model import Contract, PromiseSection
 from conformance.history.events import QueueObserved
@@ -41,6 +42,7 @@ def notes(state: State, contract: Contract) -> Iterator[str]:
         for attempt in state.attempts
         if attempt.outcome == "tolerated"
     )
+    yield from remarks(state.misbehaved)
     yield from _slow(state, contract.promise.recovery)
 
 

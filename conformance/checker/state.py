@@ -12,7 +12,15 @@ from typing import Any, Literal, TypeAlias
 from conformance.checker.bindings import Bindings
 from conformance.checker.times import CatchUp, Healing
 from conformance.contract.topic import binding_matches
-from conformance.history.events import Attempted, FaultBegan, FaultEnded, QueueObserved, Quiesced, TabRefused
+from conformance.history.events import (
+    Attempted,
+    FaultBegan,
+    FaultEnded,
+    Misbehaviour,
+    QueueObserved,
+    Quiesced,
+    TabRefused,
+)
 
 __all__ = ["GRACE_NS", "Fault", "Message", "Outcome", "Receipt", "Route", "State", "Stray", "Tab", "fault_between"]
 
@@ -268,6 +276,8 @@ class State:
     quiesced: Quiesced | None = None
     now: int = NEVER
     now_ns: int = 0
+    misbehaved: dict[Misbehaviour, tuple[str, int]] = field(default_factory=dict)
+    """Of a publisher that is a program: by kind, one breach of the protocol (the first by the alphabet), how many."""
     problems: dict[str, None] = field(default_factory=dict)
     """What makes the history itself no good as evidence, each once."""
 

@@ -23,6 +23,7 @@ from conformance.history.events import (
     PublishConfirmed,
     PublisherClosed,
     PublisherClosing,
+    PublisherMisbehaved,
     PublishFailed,
     PublishInvoked,
     PublishNacked,
@@ -57,8 +58,8 @@ _OF_MESSAGE = (
     PublishConfirmed, PublishReturned, PublishNacked, PublishUnknown, PublishFailed,
 )  # fmt: skip
 _OF_ALL = (
-    Attempted, FaultBegan, FaultEnded, BrokerChanged, ClockAdvanced, ResourceDestroyed, PublisherClosing,
-    PublisherClosed, Quiesced,
+    Attempted, FaultBegan, FaultEnded, BrokerChanged, ClockAdvanced, ResourceDestroyed, PublisherMisbehaved,
+    PublisherClosing, PublisherClosed, Quiesced,
 )  # fmt: skip
 
 
@@ -213,6 +214,8 @@ def _of_the_run(event: Event) -> str:
         case ResourceDestroyed(what=what, name=name, by=by):
             what_of = {"queue": "queue", "messages": "all that was ready in queue", "exchange": "exchange"}[what]
             return f"an administrator was about to destroy {what_of} {name} ({by})"
+        case PublisherMisbehaved(detail=detail):
+            return f"the publisher's program broke the protocol: {detail}"
         case Quiesced(reached=reached, waited_s=waited):
             rest = "the run came to rest" if reached else "the run did not come to rest"
             return f"{rest} after {waited:.1f} s" + (f": {event.detail}" if event.detail else "")

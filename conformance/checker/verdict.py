@@ -25,7 +25,7 @@ VerdictWord: TypeAlias = Literal["certified", "violated", "inconclusive"]
 
 Kind: TypeAlias = Literal[
     "lost", "unexpected", "misrouted", "misreported", "duplicated", "reordered", "undrained", "leaked", "refused",
-    "ignored", "allowed", "unsettled",
+    "ignored", "allowed", "unsettled", "stuck",
 ]  # fmt: skip
 
 KINDS: dict[Kind, str] = {
@@ -41,6 +41,7 @@ KINDS: dict[Kind, str] = {
     "ignored": "the broker's queue is what the contract asked for",
     "allowed": "what a hostile page tries with the tab's credentials is refused",
     "unsettled": "a publish has its outcome by its deadline, and close() waits for what is under way",
+    "stuck": "a publisher that runs and can reach the broker has its messages confirmed",
 }
 """Each kind of violation, the gravest first, with the rule that it breaks."""
 

@@ -35,7 +35,7 @@ from conformance.report.console import forget_output
 from conformance.report.terminal import Progress, print_report
 from conformance.world.broker.choose import broker_maker
 from conformance.world.broker.hardened import hardened_for
-from conformance.world.publisher.choose import chosen_publisher, with_offers
+from conformance.world.publisher.choose import chosen_publisher, with_offers, with_publisher
 
 __all__ = ["EXIT_STATUS", "certify"]
 
@@ -109,6 +109,7 @@ def certify(
     """
     system = chosen_system(annotations)
     resolved, note = contract_for(contract, broker)
+    resolved = with_publisher(resolved, publisher, publisher_command)
     refuse_unknown_accepted(resolved)
     resolved = with_offers(resolved, publisher, publisher_command)
     soak_s = _soak_option(soak, budget)

@@ -23,6 +23,7 @@ from conformance.contract.loader import load_contract
 from conformance.engine.play import play
 from conformance.engine.world import World
 from conformance.report.console import forget_output
+from conformance.report.plain import plain
 from conformance.report.terminal import print_verdict
 from conformance.scenario.codec import load_scenario_file
 from conformance.scenario.needs import needs_of
@@ -86,6 +87,11 @@ def replay(
             print_verdict(scenario.stem, shown.verdict)
             if plays_wanted > 1:
                 sys.stdout.write(f"{verdicts.count('violated')} of {plays_wanted} plays were violated.\n")
+            if shown.stderr:
+                sys.stdout.write("The publisher's program wrote on its standard error:\n")
+                sys.stdout.writelines(
+                    f"  {plain(line)}\n" for line in shown.stderr.decode(errors="replace").splitlines()
+                )
         sys.stdout.flush()
     except BrokenPipeError:
         forget_output()  # the exit status is the verdict's all the same

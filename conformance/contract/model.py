@@ -110,10 +110,14 @@ class TabSection(_Section):
 
 
 class PublisherSection(_Section):
-    """The publisher under test; neither key means ``durable_ws``."""
+    """The publisher under test; neither ``python`` nor ``command`` means ``durable_ws``."""
 
     python: _Name | None = None
     command: Annotated[list[str], Field(min_length=1)] | None = None
+    via: Literal["amqp", "management"] = "amqp"
+    """What ``RABBITMQ_URL`` (a factory's argument) names: ``management`` is for those that publish over HTTP."""
+    timeout: Duration = 30.0
+    """How long a message may take to have an outcome; one that takes longer counts as unknown."""
     offers: list[Offer] | None = None
     """None: what is known of it (:func:`conformance.world.publisher.offers.offers_of`)."""
 

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.contract.duration import text_of
 from conformance.contract.model import Contract
 from conformance.contract.naming import EXCHANGE_DESTINATION, FANOUT_DESTINATION, TOPIC_DESTINATION, Naming, stays
 from conformance.contract.recommended import RECOMMENDED, queue_affixes
@@ -35,6 +36,7 @@ _OWN_HEADERS = {
     "content-length": "Leave it out: SUBSCRIBE has no body.",
 }
 _BOOLEAN_HEADERS = ("durable", "auto-delete", "exclusive", "persistent")
+_LEAST_TIMEOUT_S, _MOST_TIMEOUT_S = 1.0, 600.0
 _LEAST = {"x-expires": 1, "x-message-ttl": 0, "x-max-length": 0, "x-max-length-bytes": 0, "x-max-priority": 1}
 
 
@@ -218,6 +220,18 @@ def _publisher(contract: Contract) -> Iterator[UsageError]:
         )
     if publisher.command is not None and not publisher.command[0]:
         yield UsageError("publisher.command", "the program's name is empty", 'Write ["ruby", "publisher.rb"].')
+    if publisher.via != "amqp" and publisher.python is None and publisher.command is None:
+        yield UsageError(
+            "publisher.via",
+            f"{publisher.via!r} is not the way of durable_ws, which speaks AMQP",
+            "Leave it out, or name a publisher of your own with python or command.",
+        )
+    if not _LEAST_TIMEOUT_S <= publisher.timeout <= _MOST_TIMEOUT_S:
+        yield UsageError(
+            "publisher.timeout",
+            f"'{text_of(publisher.timeout)}' is no time that a publish can be given",
+            f'Write from "{text_of(_LEAST_TIMEOUT_S)}" to "{text_of(_MOST_TIMEOUT_S)}".',
+        )
 
 
 def _promise(contract: Contract) -> Iterator[UsageError]:

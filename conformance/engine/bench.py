@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -74,6 +75,8 @@ class Bench:
         self.engine.clean_up()
         self._proxies.close()
         self.recorder.close()
+        # A program's own words, for who reads what the test printed.
+        sys.stderr.write(self.engine.publisher_stderr().decode(errors="replace"))
 
     def tab(self, key: str = "", *, exchange: str | None = None) -> BenchTab:
         """Open a tab and wait until it is subscribed.

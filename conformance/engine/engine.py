@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatchmethod
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from conformance.checker.checker import Checker
@@ -14,10 +15,12 @@ from conformance.contract.naming import Naming
 from conformance.engine.lane import PublisherLane
 from conformance.engine.live import Live
 from conformance.engine.node import NodeAtFault
+from conformance.engine.program import ProgramAtFault
 from conformance.engine.world import World, real_exchanges, with_behaviour
 from conformance.errors import ConformanceError, HarnessError
 from conformance.faults.base import LinkFault, LinkKind, make_fault
 from conformance.faults.broker.base import BrokerFault
+from conformance.faults.program.base import ProgramFault
 from conformance.history.events import (
     Attempted,
     BrokerChanged,
@@ -25,6 +28,7 @@ from conformance.history.events import (
     FaultBegan,
     FaultEnded,
     FaultFired,
+    PublisherMisbehaved,
     QueueObserved,
     Quiesced,
 )
@@ -54,6 +58,7 @@ from conformance.world.attacker.page import Page
 from conformance.world.broker.exchanges import declare_exchanges
 from conformance.world.network.proxy import ActiveFault, LinkProxy, Network, Protocol
 from conformance.world.publisher.base import PublisherUnderTest
+from conformance.world.publisher.command import CommandPublisher
 from conformance.world.tab.base import Tab, TabBehaviour, TabSettings
 from conformance.world.tab.clients import TAB_CLIENTS
 
@@ -62,6 +67,7 @@ __all__ = ["Engine"]
 _PUBLISHER = "publisher"
 _FURTHER = "publisher's further address"
 _BROKER = "broker"
+_PROGRAM = "program"
 _LOOK_S = 0.25
 _COUNTS_LAG_S = 6.0
 """What management says of unacked messages is no older than that (``collect_statistics_interval`` is 5 s)."""
@@ -133,7 +139,7 @@ class Engine:
         self._fault_ids = 0
         self._amqp = urlsplit(world.broker.addresses.amqp)
         self._web_stomp = urlsplit(world.broker.addresses.web_stomp)
-        self._publisher_link = self._link(_PUBLISHER, (self._amqp.hostname, self._amqp.port), "amqp")
+        self._publisher_link = self._link_to_door(_PUBLISHER)
         self._further_links: list[_Link] = []
         self._node = NodeAtFault(
             world.broker, naming, recorder, lambda seconds: live.wait_for(lambda: False, seconds), live
@@ -141,6 +147,10 @@ class Engine:
         self._lane = PublisherLane(
             self.make_publisher, naming, recorder, live.nudge, user=unquote(self._amqp.username or "guest")
         )
+        self._program = ProgramAtFault(
+            self._lane.publisher, recorder, lambda seconds: live.wait_for(lambda: False, seconds)
+        )
+        self._programs: list[CommandPublisher] = []
 
     # --- the run ---------------------------------------------------------------------------------
 
@@ -232,7 +242,7 @@ class Engine:
 
     @do.register
     def _(self, step: AddAddress) -> None:  # noqa: ARG002 - a step without parameters
-        self._further_links.append(self._link(_FURTHER, (self._amqp.hostname, self._amqp.port), "amqp"))
+        self._further_links.append(self._link_to_door(_FURTHER))
 
     @do.register
     def _(self, step: ClosePublisher) -> None:
@@ -240,7 +250,7 @@ class Engine:
 
     @do.register
     def _(self, step: BeginFault) -> None:
-        kinds: dict[str, LinkKind] = {_PUBLISHER: "publisher", _BROKER: "broker"}
+        kinds: dict[str, LinkKind] = {_PUBLISHER: "publisher", _BROKER: "broker", _PROGRAM: "program"}
         fault = make_fault(step.fault, step.parameters, link=kinds.get(step.link, "tab"))
         self._fault_ids += 1
         if isinstance(fault, BrokerFault):
@@ -249,7 +259,10 @@ class Engine:
                 raise HarnessError(f"this broker can't be asked to: {', '.join(sorted(missing))}")
             self._node.begin(fault, self._fault_ids, step.parameters)
             return
-        assert isinstance(fault, LinkFault)  # noqa: S101 - every fault is of a link or of the broker
+        if isinstance(fault, ProgramFault):
+            self._program.begin(fault, self._fault_ids, step.parameters)
+            return
+        assert isinstance(fault, LinkFault)  # noqa: S101 - every fault is of a link, of the broker or of the program
         link = self._link_of(step.link)
         link.fault_id = self._fault_ids
         self._record(
@@ -262,6 +275,9 @@ class Engine:
     def _(self, step: AwaitFault) -> None:
         if step.link == _BROKER:
             self._look_until(lambda: self._node.fired, self._world.pace.fault_s)
+            return
+        if step.link == _PROGRAM:
+            self._program.wait_fired(self._publish_patience_s)
             return
         active = self._link_of(step.link).active
         if active is None:
@@ -281,6 +297,9 @@ class Engine:
         if step.link == _BROKER:
             self._node.end()
             self._wait_all_back()
+            return
+        if step.link == _PROGRAM:
+            self._program.end()
             return
         link = self._link_of(step.link)
         self._heal(link)
@@ -426,19 +445,33 @@ class Engine:
     def make_publisher(self) -> PublisherUnderTest:
         """The publisher under test, on its proxied link, and on further ones if there are any."""
         url = self._url_through(self._publisher_link)
-        if not self._further_links:
-            return self._world.make_publisher(url, self._exchanges)
         further = [self._url_through(link) for link in self._further_links]
-        return self._world.make_publisher(url, self._exchanges, failover=further)
+        more: dict[str, Any] = {"failover": further} if further else {}
+        publisher = self._world.make_publisher(url, self._exchanges, **more)
+        if isinstance(publisher, CommandPublisher):
+            self._programs.append(publisher)
+            publisher.listen(lambda breach: self._record(PublisherMisbehaved, what=breach.what, detail=breach.detail))
+        return publisher
+
+    def publisher_stderr(self) -> bytes:
+        """What the publisher under test, where it is a program, wrote on its standard error."""
+        return b"".join(program.stderr() for program in self._programs)
+
+    def _link_to_door(self, target: str) -> _Link:
+        """A proxied link to where the publisher under test goes: AMQP, or the management API."""
+        door = urlsplit(_publishers_door(self._world))
+        protocol: Protocol = "amqp" if self._world.contract.publisher.via == "amqp" else "http"
+        return self._link(target, (door.hostname, door.port), protocol)
 
     def _url_through(self, link: _Link) -> str:
+        door = urlsplit(_publishers_door(self._world))
         host, port = link.proxy.address
-        credentials, at, _ = self._amqp.netloc.rpartition("@")
-        return self._amqp._replace(netloc=f"{credentials}{at}{host}:{port}").geturl()
+        credentials, at, _ = door.netloc.rpartition("@")
+        return door._replace(netloc=f"{credentials}{at}{host}:{port}").geturl()
 
     @property
     def _publish_patience_s(self) -> float:
-        return self._world.pace.publish_s + 5.0
+        return self._world.publish_s + 5.0
 
     # --- tabs ------------------------------------------------------------------------------------
 
@@ -498,6 +531,7 @@ class Engine:
         shows up as ready once the tabs have left and the ghosts are gone, and the tabs come back for it.
         """
         self._node.end()
+        self._program.end()
         for link in (self._publisher_link, *(page.link for page in self._pages.values())):
             self._heal(link)
         self._revive()
@@ -581,8 +615,9 @@ class Engine:
 
     def clean_up(self) -> None:
         """Close everything and remove what this play made at the broker."""
-        with contextlib.suppress(ConformanceError):  # the run has failed for that already
-            self._node.end()
+        for at_fault in (self._node, self._program):
+            with contextlib.suppress(ConformanceError):  # the run has failed for that already
+                at_fault.end()
         try:
             for page in self._pages.values():
                 page.tab.leave()
@@ -596,3 +631,17 @@ class Engine:
                     queues=[self._naming.queue(name) for name in self._pages],
                     exchanges=[exchange.name for exchange in self._exchanges if not exchange.name.startswith("amq.")],
                 )
+
+
+def _publishers_door(world: World) -> str:
+    """The URL that the publisher under test would use without the proxy; of management with the vhost as its path.
+
+    Raises:
+        HarnessError: the contract's publisher uses the management API, and this broker has none in reach.
+    """
+    addresses = world.broker.addresses
+    if world.contract.publisher.via == "amqp":
+        return addresses.amqp
+    if addresses.management is None:
+        raise HarnessError("the publisher uses the management API (publisher.via), and this broker has none in reach")
+    return addresses.management.rstrip("/") + (urlsplit(addresses.amqp).path or "/%2F")

@@ -162,7 +162,8 @@ class PublisherLane:
     def _executors(self) -> tuple[ThreadPoolExecutor, ...]:
         return self._order, self._background, self._callers, *self._crowds.values()
 
-    def _the_publisher(self) -> PublisherUnderTest:
+    def publisher(self) -> PublisherUnderTest:
+        """The publisher under test, made at the first time of asking."""
         with self._making:
             if self._publisher is None:
                 self._publisher = self._make()
@@ -193,7 +194,7 @@ class PublisherLane:
                 self._recorder,
                 _NAME,
                 message_id,
-                lambda: self._the_publisher().publish(
+                lambda: self.publisher().publish(
                     body, exchange=exchange, routing_key=routing_key, message_id=message_id, **more
                 ),
             )

@@ -41,6 +41,8 @@ class Played:
     header: HistoryHeader
     seconds: float
     path: Path | None = None
+    stderr: bytes = b""
+    """What the publisher under test, where it is a program, wrote on its standard error."""
 
 
 def play(
@@ -92,4 +94,11 @@ def play(
     verdict = checker.finish()
     if verdict.verdict != "certified":
         verdict = with_stories(verdict, recorder.events)
-    return Played(verdict=verdict, events=recorder.events, header=header, seconds=time.monotonic() - began, path=path)
+    return Played(
+        verdict=verdict,
+        events=recorder.events,
+        header=header,
+        seconds=time.monotonic() - began,
+        path=path,
+        stderr=engine.publisher_stderr(),
+    )

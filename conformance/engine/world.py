@@ -21,8 +21,8 @@ class Pace:
     """For a tab that can reach the broker to be subscribed."""
     fault_s: float = 15.0
     """For a fault to fire."""
-    publish_s: float = 30.0
-    """The deadline handed to the publisher for each message."""
+    publish_s: float | None = None
+    """For a message to have an outcome; None: the contract's ``publisher.timeout``."""
     idle_s: float = 0.4
     """How long nothing may have arrived before the queues are asked whether anything is still to come."""
     recovery_s: float | None = None
@@ -42,6 +42,11 @@ class World:
     behaviour: TabBehaviour = field(default_factory=TabBehaviour)
     """How every page treats messages to begin with: a broken page is made here."""
     pace: Pace = field(default_factory=Pace)
+
+    @property
+    def publish_s(self) -> float:
+        """How long the engine waits for the outcome of a publish, in seconds."""
+        return self.contract.publisher.timeout if self.pace.publish_s is None else self.pace.publish_s
 
     @property
     def recovery_s(self) -> float:

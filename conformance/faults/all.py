@@ -37,6 +37,7 @@ from conformance.faults.broker import (
     remove_exchange,
     rotate_password,
 )
+from conformance.faults.program import kill_program, stop_program
 
 __all__ = [
     "bandwidth",
@@ -59,6 +60,7 @@ __all__ = [
     "full_queue",
     "hold_confirms",
     "jitter",
+    "kill_program",
     "latency",
     "limit_connections",
     "limit_files",
@@ -72,4 +74,5 @@ __all__ = [
     "rst",
     "slicer",
     "stall",
+    "stop_program",
 ]

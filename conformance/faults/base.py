@@ -2,7 +2,8 @@
 
 A fault of a link knows no sockets. The proxy tells it of connections and of *pieces*: whole protocol units (a
 WebSocket frame, an AMQP frame) with *marks* that say what they are. The fault answers with an :data:`Action`.
-A fault of the broker is :class:`conformance.faults.broker.base.BrokerFault`.
+A fault of the broker is :class:`conformance.faults.broker.base.BrokerFault`, one of the publisher's program
+:class:`conformance.faults.program.base.ProgramFault`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 Direction = Literal["to_broker", "to_client"]
-LinkKind = Literal["tab", "publisher", "broker"]
+LinkKind = Literal["tab", "publisher", "broker", "program"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ def make_fault(name: str, parameters: Mapping[str, object], *, link: LinkKind | 
     cls = FAULTS[name]
     if link is not None and link not in cls.links:
         fitting = ", ".join(fault for fault, kind in FAULTS.items() if link in kind.links)
-        what = "the broker itself" if link == "broker" else f"the link of a {link}"
+        what = {"broker": "the broker itself", "program": "the publisher's program"}.get(link, f"the link of a {link}")
         raise UsageError("fault", f"{name!r} does nothing to {what}", f"Take one of: {fitting}.")
     if name not in _adapters:
         _adapters[name] = TypeAdapter(cls)

@@ -26,6 +26,7 @@ __all__ = [
     "FaultEnded",
     "FaultFired",
     "HarnessFailed",
+    "Misbehaviour",
     "PublishConfirmed",
     "PublishFailed",
     "PublishInvoked",
@@ -35,6 +36,7 @@ __all__ = [
     "PublishUnknown",
     "PublisherClosed",
     "PublisherClosing",
+    "PublisherMisbehaved",
     "QueueObserved",
     "Quiesced",
     "ResourceDestroyed",
@@ -137,6 +139,23 @@ class PublishFailed(Event):
     publisher: str
     message_id: str
     detail: str = ""
+
+
+Misbehaviour = Literal[
+    "died", "silent", "no_outcome", "contradicted", "unknown_id", "repeated", "late", "chatter"
+]  # fmt: skip
+"""How a program under test may fail to keep to the protocol: it ended by itself, gave no answer in time, answered what
+is no outcome, two different outcomes, or for an id that it was not given; it answered twice the same, answered once
+nobody waited any more, or wrote what is no answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherMisbehaved(Event):
+    """The publisher under test, a program, did not keep to the protocol; ``detail`` is a clause that says how."""
+
+    type: ClassVar[str] = "publisher_misbehaved"
+    what: Misbehaviour
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,7 +337,8 @@ class TabClosed(Event):
 class FaultBegan(Event):
     """A fault was switched on. ``fault_id`` is unique in the run.
 
-    ``target`` is ``tab:ID`` (the ID of the tab's other events), ``publisher`` or ``broker``.
+    ``target`` is ``tab:ID`` (the ID of the tab's other events), ``publisher`` (its link), ``program`` (the publisher
+    itself, where it is one) or ``broker``.
     """
 
     type: ClassVar[str] = "fault_began"
@@ -330,7 +350,8 @@ class FaultBegan(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultFired(Event):
-    """A fault of a link did something for the first time: recorded at that moment, before the clients notice."""
+    """A fault of a link or of the program did something for the first time: recorded at that moment, before the clients
+    notice."""
 
     type: ClassVar[str] = "fault_fired"
     fault_id: int
@@ -462,7 +483,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     cls.type: cls
     for cls in (
         PublishInvoked, PublishConfirmed, PublishReturned, PublishNacked, PublishUnknown, PublishFailed,
-        PublisherClosing, PublisherClosed,
+        PublisherMisbehaved, PublisherClosing, PublisherClosed,
         PublishSeen, ConfirmSeen, ReturnSeen,
         TabOpened, TabConnected, TabSubscribed, TabRefused, TabDelivered, TabHandled, TabAcked,
         TabDisconnected, TabClosed,

@@ -116,6 +116,7 @@ def check_entry(result: CheckResult, report: Path | None, command: Sequence[str]
         "steps": steps(result),
         "scenario": scenario,
         "history": _relative(result.history, report),
+        "stderr": _relative(result.stderr, report),
         "replay": None if scenario is None else replay_command(scenario, command),
     }
 

@@ -140,6 +140,8 @@ def _print_checks(console: Console, results: Sequence[CheckResult]) -> None:
             if seen := _seen(result):
                 grid.add_row("", Text(seen))
             grid.add_row("", Text(plain(result.summary)))
+            if result.stderr is not None:
+                grid.add_row("", Text(plain(f"The program's standard error: {result.stderr}")))
             if result.accepted is not None:
                 grid.add_row("", Text(plain(f"Accepted: {result.accepted}")))
         console.print(Padding(grid, _INDENT))
@@ -267,6 +269,8 @@ def _print_replay(console: Console, result: CheckResult, command: Sequence[str])
         _line(console, f"Replay: {replay_command(result.scenario_path, command)}")
     if result.history is not None:
         _line(console, f"History: {result.history}")
+    if result.stderr is not None:
+        _line(console, f"The program's standard error: {result.stderr}")
 
 
 # --- the run -----------------------------------------------------------------------------------------------------

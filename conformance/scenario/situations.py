@@ -81,6 +81,8 @@ BROKER_FAULTS = {
 """Faults of the broker count by the promise's word (``administrator`` for all that are not listed)."""
 
 _ON_PUBLISHER = " (publisher)"
+_PROGRAM = "program"
+"""Faults of the publisher's program are in named cases alone, and in no situation."""
 _DOWN = {"terminate": "restart", "kill": "kill"}
 
 
@@ -333,6 +335,8 @@ class _Watch:
     # --- faults ----------------------------------------------------------------------------------
 
     def _began(self, event: FaultBegan) -> None:
+        if event.target == _PROGRAM:
+            return
         if event.target.startswith("tab:"):
             self._tab(event.target[4:])
         label = label_of(event.fault, event.target)

@@ -37,12 +37,14 @@ from conformance.scenario.steps import (
     Settle,
 )
 
-__all__ = ["BROKER", "MOST_TABS", "PUBLISHER", "Page", "Stage"]
+__all__ = ["BROKER", "MOST_TABS", "PROGRAM", "PUBLISHER", "Page", "Stage"]
 
 PUBLISHER = "publisher"
 """The name of the publisher's link; every other link has its tab's name."""
 BROKER = "broker"
 """Where a fault of the broker itself is begun and ended."""
+PROGRAM = "program"
+"""Where a fault of the publisher's program is begun and ended."""
 MOST_TABS = 100
 _TAB_NAME = re.compile(r"[\w-]{1,20}")
 _MOST_KEY_BYTES = 255  # AMQP 0-9-1, 4.2.5.3 (short strings)
@@ -88,7 +90,7 @@ class Stage:
 
     @apply.register
     def _(self, step: OpenTab) -> None:
-        if not _TAB_NAME.fullmatch(step.tab) or step.tab in (PUBLISHER, BROKER):
+        if not _TAB_NAME.fullmatch(step.tab) or step.tab in (PUBLISHER, BROKER, PROGRAM):
             raise UsageError(
                 "tab", f"{step.tab!r} is no name of a tab", 'Write up to 20 letters and digits, such as "t1".'
             )
@@ -140,7 +142,7 @@ class Stage:
             raise UsageError(
                 "link", f"{step.link} is at fault already ({self.faults[step.link]})", "End that fault first."
             )
-        kinds: dict[str, LinkKind] = {PUBLISHER: "publisher", BROKER: "broker"}
+        kinds: dict[str, LinkKind] = {PUBLISHER: "publisher", BROKER: "broker", PROGRAM: "program"}
         fault = make_fault(step.fault, step.parameters, link=kinds.get(step.link, "tab"))
         if step.link == BROKER:
             if not self.broker_is_up:
@@ -210,7 +212,7 @@ class Stage:
         return page
 
     def _check_link(self, link: str) -> None:
-        if link not in (PUBLISHER, BROKER):
+        if link not in (PUBLISHER, BROKER, PROGRAM):
             try:
                 self._open_page(link)
             except UsageError as error:

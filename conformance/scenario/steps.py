@@ -143,8 +143,8 @@ class ClosePublisher(_Step):
 
 
 class BeginFault(_Step):
-    """Switch a fault on. ``link`` is a tab (``t1``), ``publisher`` or ``broker`` (the broker itself); one fault a link
-    at a time."""
+    """Switch a fault on. ``link`` is a tab (``t1``), ``publisher``, ``broker`` (the broker itself) or ``program`` (the
+    publisher under test, where it is one); one fault a link at a time."""
 
     step: Literal["begin_fault"] = "begin_fault"
     link: str

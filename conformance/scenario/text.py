@@ -159,7 +159,8 @@ def _listed(names: list[str]) -> str:
 
 
 def _link(link: str) -> str:
-    return {"publisher": "the publisher's link", "broker": "the broker"}.get(link, f"the link of {link}")
+    named = {"publisher": "the publisher's link", "broker": "the broker", "program": "the publisher's program"}
+    return named.get(link, f"the link of {link}")
 
 
 def _parameters(parameters: Mapping[str, Any]) -> str:

@@ -213,6 +213,11 @@ def test_an_exchange_fills_in_what_it_leaves_out(tmp_path: Path) -> None:
         # publisher
         ("[publisher]\npython = 'a:b'\ncommand = ['x']", "publisher.command", "only one publishes"),
         ("[publisher]\npython = 'mymodule'", "publisher.python", "module:factory"),
+        ("[publisher]\ntimeout = '0s'", "publisher.timeout", "'0s' is no time that a publish can be given"),
+        ("[publisher]\ntimeout = '11m'", "publisher.timeout", 'Write from "1s" to "10m"'),
+        ("[publisher]\ntimeout = 30", "publisher.timeout", "has no unit"),
+        ("[publisher]\nvia = 'management'", "publisher.via", "is not the way of durable_ws"),
+        ("[publisher]\nvia = 'http'\ncommand = ['x']", "publisher.via", "'http'"),
         ("[publisher]\ncommand = []", "publisher.command", "is empty"),
         ("[publisher]\ncommand = ['']", "publisher.command", "name is empty"),
         ("[publisher]\ncommand = 'ruby publisher.rb'", "publisher.command", "not a list"),

@@ -16,6 +16,8 @@ from conformance.faults.noop import Noop
 from conformance.history.events import Event
 from conformance.world.network.amqp_tap import AmqpTap
 from conformance.world.network.connection import ProxiedConnection
+from conformance.world.network.http_tap import HttpTap
+from conformance.world.network.taps import Tap
 from conformance.world.network.web_stomp_tap import WebStompTap
 
 __all__ = ["ActiveFault", "LinkProxy", "Network", "Observer", "Protocol"]
@@ -23,9 +25,14 @@ __all__ = ["ActiveFault", "LinkProxy", "Network", "Observer", "Protocol"]
 Observer = Callable[..., object]
 """Called with an event class of the history and its fields, as :meth:`Recorder.record` is."""
 
-Protocol = Literal["web-stomp", "amqp"]
+Protocol = Literal["web-stomp", "amqp", "http"]
 T = TypeVar("T")
 
+_TAPS: dict[Protocol, Callable[[int], Tap]] = {
+    "web-stomp": lambda _: WebStompTap(),
+    "amqp": AmqpTap,
+    "http": HttpTap,
+}
 _CALL_S = 30.0
 
 
@@ -59,7 +66,7 @@ class Network:
             name: of the link, for messages.
             target: the broker's host and port.
             protocol: which tap reads it.
-            observer: takes wire events of AMQP links, in order, in the network's thread.
+            observer: takes wire events of a publisher's links, in order, in the network's thread.
             seed: of the link's own randomness.
         """
         proxy = LinkProxy(self, name=name, target=target, protocol=protocol, observer=observer, seed=seed)
@@ -210,7 +217,7 @@ class LinkProxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = next(self._numbers)
-        tap = AmqpTap(number) if self._protocol == "amqp" else WebStompTap()
+        tap = _TAPS[self._protocol](number)
         connection = ProxiedConnection(self, number, reader, writer, tap)
         self._open[number] = connection
         try:

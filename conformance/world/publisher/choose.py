@@ -14,11 +14,10 @@ from conformance.world.publisher.durable import DurableWs
 from conformance.world.publisher.factory import FactoryPublisher, load_factory
 from conformance.world.publisher.offers import DURABLE_WS_OFFERS, offers_of
 
-__all__ = ["chosen_publisher", "with_offers"]
+__all__ = ["chosen_publisher", "with_offers", "with_publisher"]
 
-_PUBLISH_TIMEOUT_S = 30.0
-_HANG_S = 35.0
-"""For a publisher that keeps its own deadline, which may be as long as ours."""
+_HANG_S = 5.0
+"""How much longer a call in Python may take: a publisher keeps its own deadline, which may be as long as ours."""
 
 
 def chosen_publisher(contract: Contract, factory: str | None, command: str | None) -> tuple[str, MakePublisher]:
@@ -28,6 +27,8 @@ def chosen_publisher(contract: Contract, factory: str | None, command: str | Non
         contract: its ``[publisher]`` counts where neither option is given.
         factory: ``module:factory``.
         command: a command line.
+
+    ``publisher.timeout`` is the deadline of each publish, whichever it is.
 
     Returns:
         Its name for the certificate, and what makes one.
@@ -44,11 +45,12 @@ def chosen_publisher(contract: Contract, factory: str | None, command: str | Non
         factory_field, command_field = "publisher.python", "publisher.command"
     elif command is not None:
         words = _split(command)
+    timeout_s = contract.publisher.timeout
     if factory is not None:
-        return factory, _factory(factory, factory_field, contract.publisher.offers or ())
+        return factory, _factory(factory, factory_field, timeout_s, contract.publisher.offers or ())
     if words is not None:
-        return shlex.join(words), _command(words, command_field)
-    return "durable_ws", _durable_ws
+        return shlex.join(words), _command(words, command_field, timeout_s)
+    return "durable_ws", _durable_ws(timeout_s)
 
 
 def with_offers(contract: Contract, factory: str | None, command: str | None) -> Contract:
@@ -95,18 +97,18 @@ def _split(command: str) -> list[str]:
     return words
 
 
-def _factory(spec: str, field: str, offers: Sequence[Offer]) -> MakePublisher:
+def _factory(spec: str, field: str, timeout_s: float, offers: Sequence[Offer]) -> MakePublisher:
     factory = load_factory(spec, field=field)
 
     def make(url: str, _: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
         return FactoryPublisher(
-            factory, url, name=spec, timeout_s=_HANG_S, field=field, failover=failover, offers=offers
+            factory, url, name=spec, timeout_s=timeout_s + _HANG_S, field=field, failover=failover, offers=offers
         )
 
     return make
 
 
-def _command(words: list[str], field: str) -> MakePublisher:
+def _command(words: list[str], field: str, timeout_s: float) -> MakePublisher:
     if shutil.which(words[0]) is None:
         raise UsageError(
             field,
@@ -115,10 +117,26 @@ def _command(words: list[str], field: str) -> MakePublisher:
         )
 
     def make(url: str, _: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
-        return CommandPublisher(words, url, timeout_s=_PUBLISH_TIMEOUT_S, field=field, failover=failover)
+        return CommandPublisher(words, url, timeout_s=timeout_s, field=field, failover=failover)
 
     return make
 
 
-def _durable_ws(url: str, exchanges: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
-    return DurableWs(url, exchanges=exchanges, failover=failover, timeout_s=_PUBLISH_TIMEOUT_S)
+def _durable_ws(timeout_s: float) -> MakePublisher:
+    def make(url: str, exchanges: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
+        return DurableWs(url, exchanges=exchanges, failover=failover, timeout_s=timeout_s)
+
+    return make
+
+
+def with_publisher(contract: Contract, factory: str | None, command: str | None) -> Contract:
+    """The contract with the publisher that the options name, if they name one, in place of its own.
+
+    Raises:
+        UsageError: the command line can't be split.
+    """
+    if factory is None and command is None:
+        return contract
+    words = None if command is None else _split(command)
+    section = contract.publisher.model_copy(update={"python": factory, "command": words})
+    return contract.model_copy(update={"publisher": section})

@@ -5,44 +5,36 @@ input; the program answers each, in any order, with ``{"id":…,"outcome":…,"d
 them (``publisher.offers``) finds ``"properties"`` or ``"timeout"`` (seconds) in some requests. ``RABBITMQ_URL`` in its
 environment names the broker, and ``RABBITMQ_FAILOVER_URLS``, for one that offers failover, further addresses of it,
 with blanks between them. Bodies are text: what is not UTF-8 can't be sent through a program. Requests are
-ASCII (JSON escapes the rest), so that the program's locale does not matter. Lines that are no answer are passed over;
-where an answer does not come, the error tells the last of them. Standard error is the suite's own.
+ASCII (JSON escapes the rest), so that the program's locale does not matter. What it writes besides is told
+(:mod:`conformance.world.publisher.answers`); its standard error is kept.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import queue
-import signal
-import subprocess
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from conformance.errors import HarnessError, UsageError
+from conformance.world.publisher.answers import Answers, Asked, Breach
+from conformance.world.publisher.program import Program
+from conformance.world.publisher.stderr import Stderr
 from durable_ws import Nacked, NotSent, OutcomeUnknown, Unroutable
 
 __all__ = ["CommandPublisher"]
 
-_OUTCOMES = ("confirmed", "returned", "nacked", "failed")
-_MOST_LINE_BYTES = 1024 * 1024
-_MOST_TOLD = 200  # characters of a line that is no answer
 _CLOSE_S = 5.0
 _EXITED_S = 1.0
-"""How long after the end of its input or output a program has to end, to be told with its status."""
-
-_Answer = Future[tuple[str, str]]
+"""How long after the end of its input a program has to end, to be told with its status."""
 
 
 class CommandPublisher:
     """Runs the program and speaks with it; may be used from many threads.
 
-    The program gets a process group of its own: Ctrl-C is the suite's to handle, and what the program has started
-    is ended with it.
+    A fault may kill, stop and continue the program (:mod:`conformance.faults.program`).
 
     Args:
         command: program and arguments.
@@ -66,40 +58,31 @@ class CommandPublisher:
         field: str = "publisher.command",
         failover: Sequence[str] = (),
     ) -> None:
-        addresses = {"RABBITMQ_URL": url} | ({"RABBITMQ_FAILOVER_URLS": " ".join(failover)} if failover else {})
         self._command = list(command)
+        self._addresses = {"RABBITMQ_URL": url}
+        if failover:
+            self._addresses["RABBITMQ_FAILOVER_URLS"] = " ".join(failover)
         self._timeout_s = timeout_s
         self._close_timeout_s = close_timeout_s
-        self._waiting: dict[str, _Answer] = {}
+        self._field = field
         self._lock = threading.Lock()  # never held while anything can block
-        self._no_answer = ""  # the last line that answered nothing
+        self._breaches: list[Breach] = []
+        self._listener: Callable[[Breach], object] = self._breaches.append
+        self._answers = Answers(lambda breach: self._listener(breach))
         self._over = ""  # why no more answers can come
         self._closed = False
-        self._exited = threading.Event()
-        self._status: int | None = None  # once it has exited; minus the signal that ended it
+        self._changing = threading.Lock()  # held while one run of the program is replaced by the next
+        self._on_handed: Callable[[], object] | None = None
+        self._stderr = Stderr()
         # Written by a thread of its own: a program that does not read must not hold up who publishes.
-        self._requests: queue.SimpleQueue[tuple[bytes, _Answer | None] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[bytes, Asked | None] | None] = queue.SimpleQueue()
         try:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, **addresses},
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else exc
-            raise UsageError(
-                field,
-                f"{command[0]!r} can't be started ({reason})",
-                "Name a program that is installed, with its full path if it is not on PATH.",
-            ) from exc
-        self._threads = [
-            threading.Thread(target=work, name=f"publisher-command {name}", daemon=True)
-            for name, work in (("writer", self._write), ("reader", self._read), ("watcher", self._watch))
-        ]
-        for thread in self._threads:
-            thread.start()
+            self._program = self._start()
+        except UsageError:
+            self._stderr.close()
+            raise
+        self._writer = threading.Thread(target=self._write, name="publisher-command writer", daemon=True)
+        self._writer.start()
 
     def publish(self, body: bytes, *, exchange: str, routing_key: str, message_id: str, **offered: Any) -> None:
         """Hand one message to the program and wait for its answer; what it offers to take goes with the request.
@@ -108,7 +91,7 @@ class CommandPublisher:
             Unroutable: the program answered ``returned``.
             Nacked: it answered ``nacked``.
             NotSent: it answered ``failed``, had ended before, or can't be given a body that is not UTF-8.
-            OutcomeUnknown: it gave no (sensible) answer in time, or ended.
+            OutcomeUnknown: it answered ``unknown``, gave no (sensible) answer in time, or ended.
         """
         try:
             text = body.decode("utf-8")
@@ -122,27 +105,28 @@ class CommandPublisher:
             "body": text,
         }
         request |= offered
-        answer: _Answer = Future()
         with self._lock:
             if self._closed or self._over:
                 raise NotSent(message_id, self._over or "the publisher is closed")
-            self._waiting[message_id] = answer
-        self._requests.put((_line(request), answer))
+            asked = self._answers.ask(message_id)
+        self._requests.put((_line(request), asked))
         try:
-            outcome, detail = answer.result(self._timeout_s)
+            outcome, detail = asked.answer.result(self._timeout_s)
         except FutureTimeoutError as exc:
-            raise OutcomeUnknown(message_id, self._why_silent()) from exc
+            raise OutcomeUnknown(message_id, self._silent(message_id)) from exc
         except HarnessError as exc:
             raise OutcomeUnknown(message_id, str(exc)) from exc
         finally:
             with self._lock:
-                self._waiting.pop(message_id, None)
+                self._answers.forget(asked)
         if outcome == "returned":
             raise Unroutable(message_id, detail or "the program says that the message was returned")
         if outcome == "nacked":
             raise Nacked(message_id, detail or "the program says that the broker nacked it")
         if outcome == "failed":
             raise NotSent(message_id, detail or "the program says that it was not sent")
+        if outcome == "unknown":
+            raise OutcomeUnknown(message_id, detail or "the program says that it can't tell")
 
     def close(self) -> None:
         """Ask the program to close, wait for its end, and end it (and what it started) by force if it stays."""
@@ -152,104 +136,146 @@ class CommandPublisher:
             self._closed = True
         self._requests.put((_line({"op": "close"}), None))
         self._requests.put(None)
-        self._exited.wait(self._close_timeout_s)
-        # The program is reaped only after this: until then nobody else can have the id of its group.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._exited.wait()
-        self._process.wait()
-        for thread in self._threads:
-            thread.join(_CLOSE_S)
+        with self._changing:
+            program = self._program  # which is not replaced any more
+        program.exited.wait(self._close_timeout_s)
+        program.end()
+        self._writer.join(_CLOSE_S)
+        self._stderr.close()
+
+    # --- for the suite -----------------------------------------------------------------------------
+
+    def listen(self, listener: Callable[[Breach], object]) -> None:
+        """Have each breach of the protocol told, those of before first; in whatever thread notices it."""
+        with self._lock:
+            for breach in self._breaches:
+                listener(breach)
+            self._listener = listener
+
+    @property
+    def over(self) -> bool:
+        """Whether the program has ended by itself: no publish can be confirmed any more."""
+        return bool(self._over)
+
+    def stderr(self) -> bytes:
+        """What the program wrote on its standard error."""
+        return self._stderr.text()
+
+    def on_handed(self, call: Callable[[], object] | None) -> None:
+        """Have ``call`` called after each publish that was handed to the program, before the next one is; None: not."""
+        self._on_handed = call
+
+    def kill(self) -> int:
+        """Kill the program (SIGKILL) and start it again. Returns how many publishes were under way with it.
+
+        Only from within :meth:`on_handed`: nothing is handed over meanwhile.
+
+        Raises:
+            HarnessError: the publisher is closed, or the program can't be started again.
+        """
+        with self._changing:
+            if self._closed:
+                raise HarnessError("the publisher is closed")
+            self._program.kill()
+            with self._lock:
+                under_way = [asked for asked in self._answers.waiting() if asked.handed]
+                for asked in under_way:
+                    self._answers.fail(asked, "the suite killed the program before it answered")
+            self._program.close_input()
+            try:
+                self._program = self._start()
+            except UsageError as exc:
+                raise HarnessError(f"the program can't be started again: {exc}") from exc
+            return len(under_way)
+
+    def stop(self) -> None:
+        """Stop the program where it stands (SIGSTOP); returns once it was seen to stand still."""
+        self._program.stop()
+
+    def resume(self) -> None:
+        """Have it go on (SIGCONT)."""
+        self._program.resume()
 
     # --- the writer's thread -----------------------------------------------------------------------
 
     def _write(self) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None  # noqa: S101 - it was asked for
         patience_s = _EXITED_S
         while (request := self._requests.get()) is not None:
-            line, answer = request
+            line, asked = request
+            program = self._program
+            if asked is not None:
+                asked.handed = True
             try:
-                stdin.write(line)
-                stdin.flush()
+                program.write(line)
             except OSError as exc:
                 # It may be on its way out: its status tells more than the pipe does.
-                why = f"the program {self._command[0]!r} reads no more ({exc.strerror})"
-                if self._exited.wait(patience_s):
-                    why = f"{self._why_over()} before it answered{self._besides}"
+                why = f"the program {self._command[0]!r} reads no more ({exc.strerror}){self._besides}"
+                if program.exited.wait(patience_s):
+                    why = f"{self._why_over(program)} before it answered{self._besides}"
                 patience_s = 0.0
-                self._fail(answer, why)
-        with contextlib.suppress(OSError):
-            stdin.close()
+                if asked is not None:
+                    with self._lock:
+                        self._answers.fail(asked, why)
+            else:
+                if asked is not None and self._on_handed is not None:
+                    self._on_handed()
+        self._program.close_input()
 
     # --- the reader's thread -----------------------------------------------------------------------
 
-    def _read(self) -> None:
-        stdout = self._process.stdout
-        assert stdout is not None  # noqa: S101 - it was asked for
-        with stdout:
-            while line := stdout.readline(_MOST_LINE_BYTES):
-                self._answer(line)
-        self._exited.wait(_EXITED_S)
+    def _start(self) -> Program:
+        return Program(
+            self._command,
+            self._addresses,
+            stderr=self._stderr.fileno(),
+            on_line=self._take,
+            on_end=self._ended,
+            field=self._field,
+        )
+
+    def _take(self, line: bytes) -> None:
         with self._lock:
-            self._over = self._why_over()
-            waiting = list(self._waiting.values())
-        for answer in waiting:
-            self._fail(answer, f"{self._over} before it answered{self._besides}")
+            self._answers.take(line)
 
-    def _answer(self, line: bytes) -> None:
-        try:
-            told = json.loads(line)
-        except (ValueError, RecursionError):
-            told = None
-        message_id = told.get("id") if isinstance(told, dict) else None
+    def _ended(self, program: Program) -> None:
+        """No more answers can come from this run of the program."""
+        if program.killed:
+            return  # the next one is started at once
         with self._lock:
-            answer = self._waiting.get(message_id) if isinstance(message_id, str) else None
-        if answer is None:
-            self._no_answer = _shortened(line)
-        elif told.get("outcome") not in _OUTCOMES:
-            self._fail(answer, f"the program answered what is no outcome: {_shortened(line)}")
-        else:
-            detail = told.get("detail")
-            with contextlib.suppress(Exception):  # it was answered before
-                answer.set_result((told["outcome"], detail if isinstance(detail, str) else ""))
-
-    # --- the watcher's thread -----------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        """Wait for the program's end without reaping it."""
-        with contextlib.suppress(ChildProcessError):
-            end = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-            if end is not None:
-                self._status = end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
-        self._exited.set()
+            self._over = self._why_over(program)
+            waiting = self._answers.waiting()
+            for asked in waiting:
+                self._answers.fail(asked, f"{self._over} before it answered{self._besides}")
+            if not self._closed:
+                under_way = f"{len(waiting)} publish{'es' * (len(waiting) != 1)} under way"
+                self._answers.breach("died", f"{self._over} with {under_way}{self._besides}")
 
     # --- what went wrong ---------------------------------------------------------------------------
 
-    def _fail(self, answer: _Answer | None, why: str) -> None:
-        with contextlib.suppress(Exception):  # it was answered before
-            if answer is not None:
-                answer.set_exception(HarnessError(why))
-
-    def _why_over(self) -> str:
-        if not self._exited.is_set():
-            return f"the program {self._command[0]!r} closed its standard output"
-        return f"the program {self._command[0]!r} ended with status {self._status}"
-
-    def _why_silent(self) -> str:
-        if self._exited.is_set():
-            return f"{self._why_over()} before it answered{self._besides}"
+    def _silent(self, message_id: str) -> str:
+        """Why there was no answer in time."""
+        program = self._program
+        if program.exited.is_set():
+            return f"{self._why_over(program)} before it answered{self._besides}"
+        with self._lock:
+            if not self._closed:
+                self._answers.breach(
+                    "silent", f"it gave no answer for message {message_id} within {self._timeout_s:g} s"
+                )
         return f"the program gave no answer within {self._timeout_s:g} s{self._besides}"
+
+    def _why_over(self, program: Program) -> str:
+        if not program.exited.is_set():
+            return f"the program {self._command[0]!r} closed its standard output"
+        return f"the program {self._command[0]!r} ended with status {program.status}"
 
     @property
     def _besides(self) -> str:
-        return f"; it wrote, besides: {self._no_answer}" if self._no_answer else ""
+        """What else it said, for the end of a sentence."""
+        chatter, tail = self._answers.chatter, self._stderr.tail()
+        said = f"; it wrote, besides: {chatter}" if chatter else ""
+        return f"{said}; its standard error ends with: {tail!r}" if tail else said
 
 
 def _line(request: dict[str, Any]) -> bytes:
     return json.dumps(request).encode("ascii") + b"\n"
-
-
-def _shortened(line: bytes) -> str:
-    text = line.decode(errors="replace").strip()
-    return repr(text if len(text) <= _MOST_TOLD else text[:_MOST_TOLD] + "…")

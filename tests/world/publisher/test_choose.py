@@ -11,7 +11,7 @@ import pytest
 from conformance.contract.loader import contract_from_dict
 from conformance.contract.model import Contract, Exchange
 from conformance.errors import UsageError
-from conformance.world.publisher.choose import chosen_publisher
+from conformance.world.publisher.choose import chosen_publisher, with_publisher
 from conformance.world.publisher.command import CommandPublisher
 from conformance.world.publisher.durable import DurableWs
 from conformance.world.publisher.factory import FactoryPublisher
@@ -66,6 +66,26 @@ def test_who_goes_before_whom(
     publisher.close()
     assert type(publisher) is kind
     assert name == {DurableWs: "durable_ws", FactoryPublisher: SPEC, CommandPublisher: PROGRAM}[kind]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("section", [{}, IN_PYTHON, AS_COMMAND])
+def test_the_deadline_is_the_contracts(section: dict[str, object]) -> None:
+    """``publisher.timeout`` holds for each of them; a call in Python has a little longer, as it keeps its own."""
+    publisher = chosen_publisher(contract(**section, timeout="7s"), None, None)[1](URL, EXCHANGES)
+    publisher.close()
+    if isinstance(publisher, DurableWs):
+        assert publisher._publisher._options.timeout == 7.0
+    else:
+        assert publisher._timeout_s == (7.0 if isinstance(publisher, CommandPublisher) else 12.0)  # type: ignore[attr-defined]
+
+
+def test_the_contract_tells_who_is_under_test() -> None:
+    """What the options name stands in the contract as resolved, in place of its own."""
+    own = contract(**IN_PYTHON, timeout="7s")
+    assert with_publisher(own, None, None) is own
+    told = with_publisher(own, None, "ruby 'my publisher.rb'").publisher
+    assert (told.python, told.command, told.timeout) == (None, ["ruby", "my publisher.rb"], 7.0)
+    assert with_publisher(contract(**AS_COMMAND), SPEC, None).publisher.python == SPEC
 
 
 def test_the_url_is_handed_over() -> None:

@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from conformance.errors import UsageError
+from conformance.errors import HarnessError, UsageError
+from conformance.history.events import Misbehaviour
+from conformance.world.publisher.answers import Breach
 from conformance.world.publisher.command import CommandPublisher
+from conformance.world.publisher.stderr import MOST_KEPT_BYTES
 from durable_ws import Nacked, NotSent, OutcomeUnknown, PublishError, Unroutable
 
 PATIENCE_S = 30.0
@@ -86,10 +89,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield start
     for publisher in publishers:
-        pid = publisher._process.pid
+        pid = publisher._program.process.pid
         publisher.close()
         publisher.close()
-        assert publisher._process.returncode is not None
+        assert publisher._program.process.returncode is not None
         assert not Path(f"/proc/{pid}").exists()
     assert threads() == []
 
@@ -116,12 +119,18 @@ def test_the_program_gets_what_design_says(start: Start, tmp_path: Path) -> None
         '{"op": "close"}',
         URL,
     ]
-    assert publisher._process.returncode == 0
+    assert publisher._program.process.returncode == 0
 
 
 @pytest.mark.parametrize(
     ("outcome", "error"),
-    [("confirmed", None), ("returned", Unroutable), ("nacked", Nacked), ("failed", NotSent)],
+    [
+        ("confirmed", None),
+        ("returned", Unroutable),
+        ("nacked", Nacked),
+        ("failed", NotSent),
+        ("unknown", OutcomeUnknown),
+    ],
 )
 def test_each_outcome(start: Start, outcome: str, error: type[PublishError] | None) -> None:
     """What the program answers is what publish does; the detail is passed on, or one of ours stands for it."""
@@ -194,14 +203,30 @@ def test_a_body_that_is_no_text(start: Start) -> None:
 
 
 def test_it_prints_to_standard_error(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
-    """That is the user's to read, whole, and no answer."""
+    """That is kept for the report, whole, and is no answer."""
     publisher = start("""
         sys.stderr.write("warning: " + "x" * 100_000 + "\\n")
         answer(read())
     """)
     publish(publisher)
     publisher.close()
-    assert "warning: xxx" in capfd.readouterr().err
+    assert publisher.stderr() == b"warning: " + b"x" * 100_000 + b"\n"
+    assert capfd.readouterr().err == ""
+
+
+def test_of_much_that_it_prints_the_middle_goes(start: Start) -> None:
+    """The first and the last half stay, and how much is left out is said."""
+    publisher = start("""
+        sys.stderr.write("first\\n" + "x" * 3_000_000 + "\\nlast")
+        answer(read())
+    """)
+    publish(publisher)
+    publisher.close()
+    kept = publisher.stderr()
+    assert kept.startswith(b"first\n")
+    assert kept.endswith(b"\nlast")
+    assert f"[… {3_000_011 - MOST_KEPT_BYTES} bytes are left out …]".encode() in kept
+    assert len(kept) < MOST_KEPT_BYTES + 100
 
 
 def test_it_talks_nonsense_and_answers(start: Start) -> None:
@@ -222,7 +247,7 @@ def test_it_talks_nonsense_and_answers(start: Start) -> None:
 def test_it_talks_nonsense_alone(start: Start) -> None:
     """The outcome is unknown after the time, and the last line that it wrote is told, shortened."""
     publisher = start('say("first", "Published! " + "x" * 10_000); read(); read()', timeout_s=0.2)
-    wait_until(lambda: "Published!" in publisher._no_answer, "it has talked")
+    wait_until(lambda: "Published!" in publisher._answers.chatter, "it has talked")
     with pytest.raises(OutcomeUnknown) as caught:
         publish(publisher)
     assert caught.value.message_id == "m1"
@@ -244,27 +269,50 @@ def test_an_outcome_that_there_is_not(start: Start, outcome: str) -> None:
     publish(publisher, "m2")
 
 
+def breaches(publisher: CommandPublisher) -> list[Breach]:
+    """What it did against the protocol, from now on and before."""
+    told: list[Breach] = []
+    publisher.listen(told.append)
+    return told
+
+
+def kinds(told: list[Breach]) -> list[Misbehaviour]:
+    """Of what kinds."""
+    return [breach.what for breach in told]
+
+
 def test_it_answers_twice(start: Start) -> None:
-    """The first answer counts; the second is nobody's."""
+    """The first answer counts; that there was a second is told, and whether it says the same."""
     publisher = start("""
         while (request := read()) and request["op"] == "publish":
             answer(request, "confirmed")
-            answer(request, "nacked")
+            answer(request, "confirmed" if request["id"] == "m0" else "nacked")
     """)
-    for number in range(20):
+    told = breaches(publisher)
+    for number in range(3):
         publish(publisher, f"m{number}")
+    wait_until(lambda: len(told) == 3, "all second answers have come")
+    assert [(breach.what, breach.detail) for breach in told] == [
+        ("repeated", "it answered message m0 (confirmed) twice"),
+        ("contradicted", "it answered message m1 twice: first confirmed, which counts, then nacked"),
+        ("contradicted", "it answered message m2 twice: first confirmed, which counts, then nacked"),
+    ]
 
 
 def test_it_answers_for_an_unknown_id(start: Start) -> None:
-    """That settles nothing; the outcome is unknown after the time, and the stray answer is told."""
-    publisher = start('answer({"id": "M1"}); read(); read()', timeout_s=0.2)
-    wait_until(lambda: publisher._no_answer != "", "it has answered")
-    with pytest.raises(OutcomeUnknown, match=r'besides: .*"id": "M1"'):
+    """That settles nothing: the outcome is unknown after the time, and both are told."""
+    publisher = start("""answer({"id": "M1"}); say('{"id": 7, "outcome": "nacked"}'); read(); read()""", timeout_s=0.2)
+    told = breaches(publisher)
+    wait_until(lambda: len(told) == 2, "it has answered")
+    with pytest.raises(OutcomeUnknown, match=r'besides: .*"id": 7'):
         publish(publisher)
+    assert kinds(told) == ["unknown_id", "unknown_id", "silent"]
+    assert told[0].detail == """it answered for an id that it was not given: '{"id": "M1", "outcome": "confirmed"}'"""
+    assert told[2].detail == "it gave no answer for message m1 within 0.2 s"
 
 
 def test_it_answers_too_late(start: Start) -> None:
-    """An answer after the time is nobody's, and does not pass for that of the next message."""
+    """An answer after the time is nobody's, does not pass for that of the next message, and is told."""
     publisher = start(
         """
         first = read()
@@ -274,11 +322,58 @@ def test_it_answers_too_late(start: Start) -> None:
         """,
         timeout_s=0.2,
     )
+    told = breaches(publisher)
     with pytest.raises(OutcomeUnknown):
         publish(publisher, "m1")
     publisher._timeout_s = PATIENCE_S
     with pytest.raises(Nacked):
         publish(publisher, "m2")
+    assert kinds(told)[:2] == ["silent", "late"]
+    assert told[1].detail == "it answered message m1 (confirmed) once nobody waited for it any more"
+
+
+def test_two_messages_of_one_id_under_way(start: Start) -> None:
+    """Each gets an answer, in the order of asking: no breach."""
+    publisher = start("""
+        first, second = read(), read()
+        answer(first, "nacked", detail=first["body"])
+        answer(second, "nacked", detail=second["body"])
+        read()
+    """)
+    told = breaches(publisher)
+
+    def outcome(body: str) -> str:
+        with pytest.raises(Nacked) as caught:
+            publish(publisher, "m1", body.encode())
+        return caught.value.detail
+
+    with ThreadPoolExecutor(2) as callers:
+        assert sorted(callers.map(outcome, ("one", "two"))) == ["one", "two"]
+    assert told == []
+
+
+def test_a_message_that_is_published_again(start: Start) -> None:
+    """One id, asked for twice, one after the other: two answers are as it should be."""
+    publisher = start(ANSWERS_ALL)
+    told = breaches(publisher)
+    publish(publisher)
+    publish(publisher)
+    publisher.close()
+    assert told == []
+
+
+def test_many_breaches_are_told_a_while(start: Start) -> None:
+    """A program that chats without end does not fill the history."""
+    publisher = start("""
+        request = read()
+        say(*["chatter"] * 1000)
+        answer(request)
+        read()
+    """)
+    told = breaches(publisher)
+    publish(publisher)
+    assert kinds(told) == ["chatter"] * 20
+    assert told[0].detail == "it writes lines on its standard output that are no answers: 'chatter'"
 
 
 # --- the end that it takes -----------------------------------------------------------------------
@@ -292,6 +387,26 @@ def test_it_dies_at_once(start: Start) -> None:
     wait_until(lambda: publisher._over != "", "the end is noticed")
     with pytest.raises(NotSent, match=r"^message m2: not sent: the program '.*' ended with status 3$"):
         publish(publisher, "m2")
+    assert kinds(breaches(publisher)) == ["died"]
+
+
+def test_its_last_words_are_told(start: Start) -> None:
+    """The end of its standard error stands in the outcome and in the breach."""
+    publisher = start(
+        """
+        read()
+        raise ConnectionError("no broker at that address")
+        """,
+        timeout_s=300.0,
+    )
+    with pytest.raises(OutcomeUnknown) as caught:
+        publish(publisher)
+    (told,) = breaches(publisher)
+    for said in (caught.value.detail, told.detail):
+        assert "ended with status 1" in said
+        assert said.endswith("ConnectionError: no broker at that address'")
+        assert len(said) < 700
+    assert " with 1 publish under way; " in told.detail
 
 
 def test_it_dies_in_the_middle(start: Start) -> None:
@@ -348,7 +463,7 @@ def test_it_reads_no_more(start: Start) -> None:
         close_timeout_s=0.1,
     )
     publish(publisher, "m1")
-    wait_until(lambda: "closed" in publisher._no_answer, "its input is closed")
+    wait_until(lambda: "closed" in publisher._answers.chatter, "its input is closed")
     with pytest.raises(OutcomeUnknown, match="reads no more"):
         publish(publisher, "m2")
 
@@ -364,7 +479,7 @@ def test_it_never_reads(start: Start) -> None:
                 future.result()
     publisher.close()
     assert time.monotonic() - began < PATIENCE_S
-    assert publisher._process.returncode == -signal.SIGKILL
+    assert publisher._program.process.returncode == -signal.SIGKILL
 
 
 def test_it_never_answers(start: Start) -> None:
@@ -373,7 +488,7 @@ def test_it_never_answers(start: Start) -> None:
     with pytest.raises(OutcomeUnknown, match=r"outcome unknown: the program gave no answer within 0\.2 s$"):
         publish(publisher)
     publisher.close()
-    assert publisher._process.returncode == -signal.SIGKILL
+    assert publisher._program.process.returncode == -signal.SIGKILL
 
 
 def test_it_closes_late(start: Start) -> None:
@@ -386,11 +501,11 @@ def test_it_closes_late(start: Start) -> None:
     """)
     with ThreadPoolExecutor(1) as callers:
         future = callers.submit(publish, publisher)
-        wait_until(lambda: "got it" in publisher._no_answer, "the message is in flight")
+        wait_until(lambda: "got it" in publisher._answers.chatter, "the message is in flight")
         publisher.close()
         with pytest.raises(Nacked):
             future.result()
-    assert publisher._process.returncode == 0
+    assert publisher._program.process.returncode == 0
 
 
 def test_what_is_in_flight_when_it_is_ended_by_force(start: Start) -> None:
@@ -398,7 +513,7 @@ def test_what_is_in_flight_when_it_is_ended_by_force(start: Start) -> None:
     publisher = start("read(); say('got it'); time.sleep(600)", timeout_s=300.0, close_timeout_s=0.1)
     with ThreadPoolExecutor(1) as callers:
         future = callers.submit(publish, publisher)
-        wait_until(lambda: "got it" in publisher._no_answer, "the message is in flight")
+        wait_until(lambda: "got it" in publisher._answers.chatter, "the message is in flight")
         publisher.close()
         with pytest.raises(OutcomeUnknown, match="ended with status -9 before it answered"):
             future.result()
@@ -440,8 +555,94 @@ def test_the_end_of_the_suite_is_the_end_of_its_input(start: Start) -> None:
     publish(first)
     publish(second)
     first.close()
-    assert first._process.returncode == 0
+    assert first._program.process.returncode == 0
     publish(second, "m2")
+
+
+# --- what a fault does to it ---------------------------------------------------------------------
+
+
+def test_killed_and_started_again(start: Start) -> None:
+    """What it had answered by then counts, what was under way is unknown, what comes next is the new run's."""
+    publisher = start("""
+        while (request := read()) and request["op"] == "publish":
+            if request["id"] != "lost":
+                answer(request, "nacked", detail=str(os.getpid()))
+    """)
+    told, killed = breaches(publisher), []
+
+    def kill() -> None:
+        if publisher._answers.waiting()[0].message_id == "lost":
+            killed.append(publisher.kill())
+
+    with pytest.raises(Nacked) as first:
+        publish(publisher, "first")
+    publisher.on_handed(kill)
+    with pytest.raises(OutcomeUnknown, match="the suite killed the program before it answered"):
+        publish(publisher, "lost")
+    publisher.on_handed(None)
+    with pytest.raises(Nacked) as second:
+        publish(publisher, "second")
+    assert killed == [1]
+    assert first.value.detail != second.value.detail
+    assert not is_there(int(first.value.detail))
+    assert told == []
+
+
+def test_its_last_lines_count_though_it_was_killed(start: Start) -> None:
+    """An answer that was written before the kill is an answer."""
+    publisher = start("""
+        request = read()
+        answer(request, "nacked", detail="x" * 50_000)
+        say("written")
+        time.sleep(600)
+    """)
+    under_way = []
+
+    def kill() -> None:
+        wait_until(lambda: "written" in publisher._answers.chatter, "it has answered")
+        under_way.append(publisher.kill())
+
+    publisher.on_handed(kill)
+    with pytest.raises(Nacked):
+        publish(publisher)
+    wait_until(lambda: under_way != [], "it was killed")
+    assert under_way == [0]
+    publisher.on_handed(None)
+
+
+def test_stopped_and_continued(start: Start) -> None:
+    """It stands still, gives no answer, and gives it once it goes on."""
+    publisher = start(ANSWERS_ALL)
+    publish(publisher)
+    publisher.stop()
+    state = (
+        Path(f"/proc/{publisher._program.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    )
+    assert state == "T"
+    publisher._timeout_s = 0.2
+    with pytest.raises(OutcomeUnknown, match="gave no answer"):
+        publish(publisher, "m2")
+    publisher._timeout_s = PATIENCE_S
+    publisher.resume()
+    publish(publisher, "m3")
+
+
+def test_one_that_ended_can_not_be_stopped(start: Start) -> None:
+    """It is told: a fault that did not happen must not count."""
+    publisher = start("raise SystemExit(0)")
+    wait_until(publisher._program.exited.is_set, "its end")
+    with pytest.raises(HarnessError, match="had ended"):
+        publisher.stop()
+
+
+def test_a_stopped_one_is_closed(start: Start) -> None:
+    """Close does not wait for ever for a program that stands still."""
+    publisher = start(ANSWERS_ALL, close_timeout_s=0.1)
+    publish(publisher)
+    publisher.stop()
+    publisher.close()
+    assert publisher._program.process.returncode == -signal.SIGKILL
 
 
 # --- what can't be started -----------------------------------------------------------------------

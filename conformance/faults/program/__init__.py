@@ -1,0 +1,1 @@
+"""Faults of the program that is the publisher under test, one file each."""
