@@ -109,9 +109,9 @@ def certify(
     """
     system = chosen_system(annotations)
     resolved, note = contract_for(contract, broker)
-    resolved = with_publisher(resolved, publisher, publisher_command)
     refuse_unknown_accepted(resolved)
     resolved = with_offers(resolved, publisher, publisher_command)
+    resolved = with_publisher(resolved, publisher, publisher_command)
     soak_s = _soak_option(soak, budget)
     generate_s = duration_option("--budget", budget or _DEFAULT_BUDGET)
     run_seed = secrets.randbelow(2**32) if seed is None else whole_option("--seed", seed)

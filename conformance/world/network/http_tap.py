@@ -146,6 +146,9 @@ def _published(body: bytes) -> dict[str, Any] | None:
             "routing_key": told["routing_key"],
             "delivery_mode": properties.get("delivery_mode"),
             "body_digest": digest(content),
+            "properties": {
+                name: value for name, value in properties.items() if name not in ("message_id", "delivery_mode")
+            },
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -53,6 +53,7 @@ def seen(payload: bytes = b"body", tag: int = 1, **changes: Any) -> tuple[type[A
         "mandatory": True,
         "delivery_mode": 2,
         "body_digest": digest(payload),
+        "properties": {},
     }
     return PublishSeen, fields | changes
 
@@ -112,6 +113,13 @@ def test_what_is_left_out() -> None:
     """Without properties there is neither id nor persistence: that is seen."""
     (piece,) = HttpTap(CONNECTION).feed("to_broker", publish(properties={}))
     assert list(piece.seen) == [seen(message_id=None, delivery_mode=None)]
+
+
+def test_properties() -> None:
+    """As they stand in the request."""
+    given = {"message_id": "m1", "delivery_mode": 2, "priority": 3, "headers": {"tries": 1}}
+    (piece,) = HttpTap(CONNECTION).feed("to_broker", publish(properties=given))
+    assert list(piece.seen) == [seen(properties={"priority": 3, "headers": {"tries": 1}})]
 
 
 @pytest.mark.parametrize(
