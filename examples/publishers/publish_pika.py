@@ -32,7 +32,7 @@ class Publisher:
                 return "returned", "no queue is bound"
             except NackError:
                 return "nacked", "the broker could not take it"
-            except (AMQPError, OSError) as exc:
+            except (AMQPError, OSError, ValueError) as exc:  # pika's word for a socket reset as it was connected
                 self.close()
                 if time.monotonic() > deadline:
                     return outcome, repr(exc)
