@@ -202,7 +202,7 @@ class CommandPublisher:
         patience_s = _EXITED_S
         while (request := self._requests.get()) is not None:
             line, asked = request
-            program = self._program
+            program, on_handed = self._program, self._on_handed  # one that is set later is about what is handed later
             if asked is not None:
                 asked.handed = True
             try:
@@ -217,8 +217,8 @@ class CommandPublisher:
                     with self._lock:
                         self._answers.fail(asked, why)
             else:
-                if asked is not None and self._on_handed is not None:
-                    self._on_handed()
+                if asked is not None and on_handed is not None:
+                    on_handed()
         self._program.close_input()
 
     # --- the reader's thread -----------------------------------------------------------------------
