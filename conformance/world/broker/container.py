@@ -27,7 +27,7 @@ from conformance.world.broker.docker_daemon import fetch_image, reach_docker
 from conformance.world.broker.faketime import SETTINGS, MovedClock, environment, offset_text, time_by_http
 from conformance.world.broker.hardened import GUEST, Hardened, make_certificate, tls_listener
 from conformance.world.broker.open_files import limit_for
-from conformance.world.broker.ports import free_ports
+from conformance.world.broker.ports import ReservedPorts
 from conformance.world.broker.reached import Reached
 from conformance.world.broker.ready import await_handshakes
 
@@ -94,6 +94,7 @@ class ContainerBroker(Reached):
         self._container: DockerContainer | None = None
         self._image_id = ""
         self._kept_log = ""
+        self._ports: ReservedPorts | None = None
         self._disk: SmallDisk | None = None
         self._clock = MovedClock(self._put_offset, lambda: time_by_http(self.addresses.management or ""))
 
@@ -127,13 +128,14 @@ class ContainerBroker(Reached):
             fetch_image(client, self._image, self._on_progress)
             self._image_id = str(client.images.get(self._image).id)
             enabled = _enabled_plugins(client, self._image)
-        amqp, web_stomp, management, secure = free_ports(4)
         who = ":".join(self._hardened.administrator)
-        ports = {_AMQP: amqp, _WEB_STOMP: web_stomp, _MANAGEMENT: management}
-        if self._hardened.tls:
-            ports[_SECURE_WEB_STOMP] = secure
         self._watch()
         try:
+            self._ports = ReservedPorts(4)
+            amqp, web_stomp, management, secure = self._ports.numbers
+            ports = {_AMQP: amqp, _WEB_STOMP: web_stomp, _MANAGEMENT: management}
+            if self._hardened.tls:
+                ports[_SECURE_WEB_STOMP] = secure
             self._run(ports, enabled)
             self._reach(
                 Addresses(
@@ -166,6 +168,8 @@ class ContainerBroker(Reached):
                 watcher.stdin.close()
             watcher.wait()
             watcher.stdout.close()
+        if self._ports is not None:
+            self._ports.close()
 
     def terminate(self) -> None:
         """See :meth:`Broker.terminate`."""

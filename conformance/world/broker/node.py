@@ -25,7 +25,7 @@ from conformance.world.broker.conf import merged_conf, needed_settings
 from conformance.world.broker.faketime import SETTINGS, MovedClock, environment, offset_text, time_by_http
 from conformance.world.broker.hardened import Hardened, make_certificate, tls_listener
 from conformance.world.broker.open_files import limit_for
-from conformance.world.broker.ports import free_ports
+from conformance.world.broker.ports import ReservedPorts
 from conformance.world.broker.reached import Reached
 from conformance.world.broker.ready import await_handshakes
 
@@ -84,6 +84,7 @@ class NodeBroker(Reached):
         self._hardened = hardened or Hardened()
         self._name = f"durable-ws-{secrets.token_hex(4)}"
         self._folder = nodes / self._name
+        self._ports: ReservedPorts | None = None
         self._supervisor: subprocess.Popen[str] | None = None
         self._environment_of_node: dict[str, str] = {}
         self._clock = MovedClock(self._put_offset, lambda: time_by_http(self.addresses.management or ""))
@@ -118,7 +119,8 @@ class NodeBroker(Reached):
     def start(self) -> None:
         """See :meth:`Broker.start`."""
         sweep(self._nodes)
-        amqp, stomp, web_stomp, management, distribution, epmd, secure = free_ports(7)
+        self._ports = ReservedPorts(7)
+        amqp, stomp, web_stomp, management, distribution, epmd, secure = self._ports.numbers
         settings = needed_settings(amqp=amqp, stomp=stomp, web_stomp=web_stomp, management=management)
         settings |= self._hardened.administrator_settings
         if self._hardened.tls:
@@ -142,6 +144,7 @@ class NodeBroker(Reached):
                 make_certificate().write(self._folder)
             (self._folder / "enabled_plugins").write_text(_PLUGINS + "\n", encoding="ascii")
         except OSError as exc:
+            self._ports.close()
             raise UsageError(
                 "DURABLE_WS_CACHE",
                 f"the cache folder {str(self._nodes)!r} can't be written ({exc.strerror})",
@@ -190,6 +193,8 @@ class NodeBroker(Reached):
                 running.stdin.close()
             running.wait()
             running.stdout.close()
+        if self._ports is not None:
+            self._ports.close()
         shutil.rmtree(
             self._folder, ignore_errors=True
         )  # the supervisor's to do, but where it never began or was killed

@@ -16,14 +16,13 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from conformance.errors import BrokerUnavailable, HarnessError
-from conformance.world.broker import node as node_module
 from conformance.world.broker import ports
 from conformance.world.broker.base import Broker
 from conformance.world.broker.choose import choose_broker
 from conformance.world.broker.handshake import amqp_answers
 from conformance.world.broker.local import local_program
 from conformance.world.broker.node import NodeBroker, Program, sweep
-from conformance.world.broker.ports import free_ports
+from conformance.world.broker.ports import ReservedPorts, free_ports
 from conformance.world.broker.supervisor import LOCK
 
 if TYPE_CHECKING:
@@ -156,7 +155,8 @@ def test_a_port_that_was_taken_meanwhile(
     if not isinstance(program, Program):
         pytest.skip("the node is no program on this machine")
     taken = urlsplit(node.addresses.amqp).port
-    monkeypatch.setattr(node_module, "free_ports", lambda count: [taken, *free_ports(count - 1)])
+    reserved = ReservedPorts.numbers.fget
+    monkeypatch.setattr(ReservedPorts, "numbers", property(lambda ports: [taken, *reserved(ports)[1:]]))
     unlucky = NodeBroker("local", program, tmp_path)
     with pytest.raises(BrokerUnavailable, match="did not come up: another program has taken one of its ports"):
         unlucky.start()
@@ -180,6 +180,18 @@ def test_ports_are_different_and_below_those_of_connections() -> None:
     found = free_ports(6)
     assert len(set(found)) == 6
     assert max(found) < 32_768
+
+
+def test_ports_that_are_reserved_are_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while nothing listens on them, as when a node starts or is down; closed, they are to be had again."""
+    with ReservedPorts(1) as reserved:
+        (port,) = reserved.numbers
+        socket.create_server(("127.0.0.1", port)).close()  # the node's own to take
+        monkeypatch.setattr(ports, "_FIRST", port)
+        monkeypatch.setattr(ports, "_LAST", port + 1)
+        with pytest.raises(HarnessError, match="no 1 free ports"):
+            ReservedPorts(1)
+    assert free_ports(1) == [port]
 
 
 def test_a_start_that_is_cut_off_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
