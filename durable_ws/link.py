@@ -249,7 +249,7 @@ class Link:
             doublings = min(self._failures // hosts - 1, 30)
             pause_s = min(settings.reconnect_most_s, settings.reconnect_first_s * 2.0**doublings)
             pause_s *= random.uniform(0.5, 1.0)
-            self._teller.pausing(pause_s, self._failures + 1)
+            self._teller.pausing(pause_s, self._failures)
             self._retry = self._loop.call_later(pause_s, self._after_pause)
         self.pump()
 

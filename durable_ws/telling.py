@@ -165,7 +165,7 @@ class ConnectionTeller:
             self._observer.disconnected(Disconnected(**self._at, reason=reason, opened=opened, in_order=in_order))
 
     def pausing(self, pause_s: float, attempt: int) -> None:
-        """Before the next attempt to connect, which is the n-th in a row."""
+        """Before the next attempt to connect, the n-th since it was lost or first tried."""
         text = "connecting again in %(pause_s).3f s, if there is something to publish (attempt %(attempt)d)"
         self._write(logging.INFO, "pause", text, pause_s=pause_s, attempt=attempt)
 
