@@ -81,7 +81,8 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     words = [word for word in sys.argv[1:] if word != "--until-empty"]
     if len(words) != 1:
-        sys.exit("usage: python relay.py [--until-empty] DATABASE_URL")
+        sys.stderr.write("usage: python relay.py [--until-empty] DATABASE_URL\n")
+        sys.exit(2)
     try:
         main(words[0], until_empty="--until-empty" in sys.argv)
     except ConfigError as exc:

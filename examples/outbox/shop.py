@@ -68,5 +68,6 @@ def main(database: str, *items: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) < 3:
-        sys.exit("usage: python shop.py DATABASE_URL ITEM …")
+        sys.stderr.write("usage: python shop.py DATABASE_URL ITEM …\n")
+        sys.exit(2)
     main(*sys.argv[1:])
