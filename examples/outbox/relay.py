@@ -45,9 +45,13 @@ def publish_waiting(engine: Engine, publisher: Publisher, stop: threading.Event)
         if stop.is_set():
             break
         body = row.payload.encode()
-        publisher.publish(
-            body, routing_key=row.routing_key, message_id=row.id, content_type="application/json"
-        )  # returns after the confirm
+        publisher.publish(  # returns after the confirm
+            body,
+            routing_key=row.routing_key,
+            message_id=row.id,
+            content_type="application/json",
+            require_route=True,  # a message that no queue took would be gone with its row; leave it out if that is fine
+        )
         with engine.begin() as connection:
             connection.execute(delete(Outbox).where(Outbox.position == row.position))
         done += 1
@@ -67,7 +71,7 @@ def main(database: str, *, until_empty: bool = False) -> None:
             except ConfigError:
                 raise  # also Refused: to try the same again would not help, someone must look
             except PublishError as exc:
-                logger.warning("%s; trying again", exc)  # the broker is away, or has it and did not say so
+                logger.warning("%s; trying again", exc)  # the broker is away, or did not answer, or no queue is bound
                 stop.wait(RETRY_S)
                 continue
             if not done:

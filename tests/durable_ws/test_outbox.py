@@ -132,6 +132,18 @@ def test_a_writer_killed_before_its_commit(shop: Shop, url: str, queues: Queues,
     assert shop.rows("orders", "item") == ["tea"]
 
 
+def test_no_queue_is_bound_yet(shop: Shop, url: str, queues: Queues, exchange: Exchange) -> None:
+    """The row waits for one; the relay says so and goes on trying."""
+    shop.run("shop.py", "DATABASE", "tea")
+    relay = shop.start("relay.py", "DATABASE", url=url)
+    assert relay.stdout is not None
+    assert any("no queue is bound for it (NO_ROUTE); trying again" in line for line in relay.stdout)
+    (row,) = shop.rows("outbox", "id")
+    queue = queues.make(exchange)
+    until(lambda: not shop.rows("outbox", "id"), relay, "the row is published and gone")
+    assert [message.properties.message_id for message in queues.take(queue)] == [row]
+
+
 def test_the_relay_says_what_is_wrong(shop: Shop) -> None:
     """A URL that is none: one line, exit code 2."""
     relay = shop.start("relay.py", "DATABASE", url="http://nowhere")
