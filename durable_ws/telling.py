@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _log = logging.getLogger("durable_ws.connection")
 _log.addHandler(logging.NullHandler())  # a program that has not set up logging hears of trouble by exceptions alone
+
+_METHODS = ("connected", "disconnected", "blocked", "unblocked", "taken", "settled")
 
 _F = TypeVar("_F")
 _R = TypeVar("_R")
@@ -114,6 +117,11 @@ def guarded(observer: Observer | None) -> Guarded | None:
             f"{observer!r:.60} has not all the methods of one",
             "Give an object of a class that inherits from durable_ws.Observer.",
         )
+    for name in _METHODS:
+        if inspect.iscoroutinefunction(getattr(observer, name)):
+            raise ConfigError(
+                f"observer.{name}", "is a coroutine function, and nobody would await it", "Write it without async."
+            )
     return Guarded(observer)
 
 

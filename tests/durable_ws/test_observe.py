@@ -320,6 +320,17 @@ def test_what_is_no_observer(wrong: Any) -> None:
         AsyncPublisher("amqp://127.0.0.1:1", observer=wrong)
 
 
+def test_an_observer_that_nobody_would_await() -> None:
+    """Told when the publisher is made, not by a warning for each message."""
+
+    class Waiting(Observer):
+        async def settled(self, fact: MessageSettled, /) -> None:  # type: ignore[override]
+            pass
+
+    with pytest.raises(ConfigError, match=r"^observer\.settled: is a coroutine function"):
+        AsyncPublisher("amqp://127.0.0.1:1", observer=Waiting())
+
+
 # --- the log --------------------------------------------------------------------------------------
 
 
