@@ -31,6 +31,7 @@ from durable_ws.exceptions import (
     Unroutable,
 )
 from durable_ws.exchanges import Exchange
+from durable_ws.observe import Health, Observer
 from durable_ws.publisher import Publisher
 from durable_ws.receipt import Receipt
 
@@ -42,9 +43,11 @@ __all__ = [
     "ConfigError",
     "DurableWsError",
     "Exchange",
+    "Health",
     "InvalidState",
     "Nacked",
     "NotSent",
+    "Observer",
     "OutcomeUnknown",
     "PublishError",
     "Publisher",

@@ -16,6 +16,7 @@ from durable_ws.ledger import Fate, Settled
 from durable_ws.link import LinkSettings
 from durable_ws.links import Links
 from durable_ws.message import Message
+from durable_ws.observe import Health
 from durable_ws.pool import WINDOW_BYTES
 from durable_ws.receipt import Receipt
 
@@ -67,6 +68,7 @@ class AsyncPool:
     ) -> None:
         self.loop = loop
         self._window = window
+        self._observer = settings.observer
         self._under_way = 0
         self._under_way_bytes = 0
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()  # for room, with the size of each
@@ -98,10 +100,17 @@ class AsyncPool:
         if self._closing is None and not self._waiting and self._admits(size):
             self._under_way += 1
             self._under_way_bytes += size
-        elif not await self._room(size, deadline):
-            closed = "the publisher was closed" if self._closing else "the deadline passed in a full window"
-            job.settle(Fate.NOT_SENT, 0, closed)
-            return future
+        else:
+            try:
+                room = await self._room(size, deadline)
+            except BaseException:
+                self._observe(job, Fate.NOT_SENT, 0, "the call was cancelled")
+                raise
+            if not room:
+                reason = "the publisher was closed" if self._closing else "the deadline passed in a full window"
+                job.settle(Fate.NOT_SENT, 0, reason)
+                self._observe(job, Fate.NOT_SENT, 0, reason)
+                return future
         future._job = job
         if self._under_way == 1 and not self._woken:
             self._links.take_in((job,))  # nobody else is at it: one more round of the loop would gain nothing
@@ -119,6 +128,10 @@ class AsyncPool:
         written = job.entry is not None and job.entry.doubts > 0
         job.link.cancel(job, "the call was cancelled")
         return "outcome unknown" if written else NotSent.outcome
+
+    def health(self) -> Health:
+        """How the connections are now; any thread may ask, and never waits."""
+        return self._links.health(under_way=self._under_way, closed=self._closing is not None)
 
     async def close(self, timeout_s: float) -> None:
         """Wait for what is under way, then close the connections. Idempotent; one that is cancelled goes on.
@@ -182,6 +195,10 @@ class AsyncPool:
                 self._under_way_bytes += wanted
                 future.set_result(None)
 
+    def _observe(self, job: Job, fate: Fate, attempts: int, reason: str) -> None:
+        if self._observer is not None:
+            self._observer.settle(job.message, fate.value, job.began, attempts, reason)
+
     def _take_in(self) -> None:
         self._woken = False
         jobs = []
@@ -189,6 +206,7 @@ class AsyncPool:
             job = self._inbox.popleft()
             if job.future.done():
                 self._leave(1, len(job.message.body))
+                self._observe(job, Fate.NOT_SENT, 0, "the call was cancelled")
             else:
                 jobs.append(job)
         self._links.take_in(jobs)
@@ -202,6 +220,9 @@ class AsyncPool:
             if job.future.done():
                 logger.info("message %s was cancelled: %s", job.message.message_id, fate.value)
             job.settle(fate, attempts, reason)
+        if self._observer is not None:
+            for job, fate, attempts, reason in events:
+                self._observe(job, fate, attempts, reason)
         self._leave(len(events), size)
         if self._idle is not None and not self._links.jobs and not self._idle.done():
             self._idle.set_result(None)

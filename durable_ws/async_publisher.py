@@ -6,6 +6,7 @@ import asyncio
 import os
 import warnings
 from collections.abc import AsyncIterable, Hashable, Iterable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from durable_ws.async_pool import AsyncPool, Pending
 from durable_ws.exceptions import BatchError, DurableWsError, InvalidState
 from durable_ws.exchanges import Exchange
 from durable_ws.message import MAX_SIZE_BYTES
+from durable_ws.observe import Health, Observer, no_health
 from durable_ws.options import flag, options_from, seconds
 from durable_ws.receipt import Receipt
 
@@ -34,7 +36,7 @@ class AsyncPublisher:
 
     Args:
         url, exchanges, max_connections, timeout, window, require_route, max_size, heartbeat_s, connect_timeout_s,
-        reconnect_first_s, reconnect_most_s, close_timeout_s: see :class:`durable_ws.Publisher`.
+        reconnect_first_s, reconnect_most_s, close_timeout_s, observer: see :class:`durable_ws.Publisher`.
 
     Raises:
         ConfigError: an argument or an environment variable can't be used, or there is no URL.
@@ -55,6 +57,7 @@ class AsyncPublisher:
         reconnect_first_s: float = 0.1,
         reconnect_most_s: float = 5.0,
         close_timeout_s: float | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._pool: AsyncPool | None = None
         self._closed = False
@@ -73,6 +76,7 @@ class AsyncPublisher:
             reconnect_first_s=reconnect_first_s,
             reconnect_most_s=reconnect_most_s,
             close_timeout_s=close_timeout_s,
+            observer=observer,
         )
 
     # --- publishing -------------------------------------------------------------------------------
@@ -186,6 +190,16 @@ class AsyncPublisher:
             raise BatchError(outcomes) from interrupted
         return receipts
 
+    def health(self) -> Health:
+        """How the publisher is now; see :meth:`durable_ws.Publisher.health`. Any thread may ask.
+
+        In a child after a fork, where it can't be used, it is closed.
+        """
+        pool = self._pool
+        if pool is None or os.getpid() != self._pid:
+            return no_health(self._options.max_connections, closed=self._closed or pool is not None)
+        return replace(pool.health(), closed=self._closed)
+
     # --- the end ----------------------------------------------------------------------------------
 
     async def close(self) -> None:
@@ -225,12 +239,11 @@ class AsyncPublisher:
         options = self._options
         timeout_s = options.timeout if timeout is None else seconds("timeout", timeout)
         message = options.message(payload, to, routing_key, message_id, properties)
-        return await self._running_pool().submit(
-            message,
-            timeout_s=timeout_s,
-            lane=lane,
-            require_route=options.require_route if require_route is None else flag("require_route", require_route),
-        )
+        required = options.require_route if require_route is None else flag("require_route", require_route)
+        pool = self._running_pool()
+        if options.observer is not None:  # from here on each message has an outcome
+            message = options.observer.take(message)
+        return await pool.submit(message, timeout_s=timeout_s, lane=lane, require_route=required)
 
     def _running_pool(self) -> AsyncPool:
         if self._closed:

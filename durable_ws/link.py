@@ -7,7 +7,6 @@ its confirm), and writes what the ledger lets through. Everything here runs on t
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,10 +27,9 @@ from durable_ws.exchanges import Exchange
 from durable_ws.job import Job
 from durable_ws.ledger import Ledger, Settled
 from durable_ws.session import End, Session
+from durable_ws.telling import ConnectionTeller, Guarded
 
 __all__ = ["Link", "LinkSettings"]
-
-logger = logging.getLogger(__name__)
 
 _TRANSIENT_CODES = frozenset((311, 320, 506, 541))
 """Reply codes that say nothing against what was asked for: 320 connection-forced (the broker stops), 506
@@ -53,6 +51,7 @@ class LinkSettings:
         reconnect_first_s, reconnect_most_s: the pause before the n-th attempt to connect in a row grows from the first
             to the most, doubled each time; a random part of up to a half is taken off it. Where there are several
             hosts, all of them are tried before each pause.
+        observer: whom to tell; None: nobody.
     """
 
     address: Address
@@ -60,6 +59,7 @@ class LinkSettings:
     window: int
     reconnect_first_s: float
     reconnect_most_s: float
+    observer: Guarded | None = None
 
 
 class Link:
@@ -89,6 +89,19 @@ class Link:
         self._timer_at = float("inf")
         self._closing = False
         self._closed = asyncio.Event()
+        self._teller = ConnectionTeller(settings.observer)
+        self.blocked: str | None = None
+        """Why the broker takes no messages at present; None: it does. Any thread may look."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be published on. Any thread may look."""
+        return self._ready
+
+    @property
+    def trouble(self) -> tuple[float, str] | None:
+        """When, on :func:`time.monotonic`, and why the latest connection ended or failed. Any thread may look."""
+        return self._teller.trouble
 
     @property
     def load(self) -> int:
@@ -147,6 +160,7 @@ class Link:
         self._retry = None
         address = self._settings.address
         host, port = address.hosts[self._host]
+        self._teller.dialling(host, port)
         self._connection = Session(
             self._loop, address, host, port,
             on_events=self._on_events, on_end=self._on_end, on_writable=self.pump,
@@ -176,6 +190,7 @@ class Link:
                 self._failures = 0
                 self._ready = True
                 ledger.opened()
+                self._teller.connected()
             case Declared():
                 if self._declaring is not None:
                     ledger.declared(self._declaring)
@@ -184,8 +199,12 @@ class Link:
                 self._on_channel_closed(channel, code, f"the broker closed the channel: ({code}) {text.rstrip('.')}")
             case Blocked(reason):
                 ledger.blocked(reason)
+                self.blocked = reason
+                self._teller.blocked(reason)
             case Unblocked():
                 ledger.unblocked()
+                self.blocked = None
+                self._teller.unblocked()
 
     def _open_publishing(self) -> None:
         if self._connection is not None:
@@ -195,6 +214,8 @@ class Link:
     def _on_end(self, end: End) -> None:
         """The connection has ended: connect again, after a pause if each host has had its turn, if something waits."""
         closed = end.closed
+        in_order = self._closing and closed is None
+        self._teller.disconnected(end.reason, in_order=in_order, unconfirmed=self._ledger.unconfirmed)
         permanent = closed is not None and closed.code not in _TRANSIENT_CODES
         if not end.opened:
             if closed is not None and permanent and "limit" not in closed.text:
@@ -214,7 +235,7 @@ class Link:
             self._ledger.poisoned(end.reason)
         self._connection = None
         self._ready = self._declaring_open = False
-        self._declaring = None
+        self._declaring = self.blocked = None
         if self._closing:
             self._closed.set()
             return
@@ -227,7 +248,9 @@ class Link:
             settings = self._settings
             doublings = min(self._failures // hosts - 1, 30)
             pause_s = min(settings.reconnect_most_s, settings.reconnect_first_s * 2.0**doublings)
-            self._retry = self._loop.call_later(pause_s * random.uniform(0.5, 1.0), self._after_pause)
+            pause_s *= random.uniform(0.5, 1.0)
+            self._teller.pausing(pause_s, self._failures)
+            self._retry = self._loop.call_later(pause_s, self._after_pause)
         self.pump()
 
     def _after_pause(self) -> None:
@@ -256,6 +279,7 @@ class Link:
             session.flush()
 
     def _on_channel_closed(self, channel: int, code: int, reason: str) -> None:
+        self._teller.channel_closed(reason, self._declaring if channel == _DECLARING else None)
         if channel == _DECLARING:
             self._declaring_open = False
             if self._declaring is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable
 from durable_ws.job import Job
 from durable_ws.ledger import Settled
 from durable_ws.link import Link, LinkSettings
+from durable_ws.observe import Health
 
 __all__ = ["Links"]
 
@@ -67,6 +68,19 @@ class Links:
             if late:
                 self.abort("the publisher was closed")
                 await asyncio.wait(late, timeout=1.0)
+
+    def health(self, *, under_way: int, closed: bool) -> Health:
+        """How these are now; any thread may ask, and never waits."""
+        links = list(self.all)
+        troubles = [trouble for link in links if (trouble := link.trouble) is not None]
+        return Health(
+            connections=sum(link.is_ready for link in links),
+            most_connections=self._max_connections,
+            blocked=next((reason for link in links if (reason := link.blocked) is not None), None),
+            trouble=max(troubles)[1] if troubles else None,
+            under_way=under_way,
+            closed=closed,
+        )
 
     def abort(self, reason: str) -> None:
         """Begin all connections anew."""

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from durable_ws.amqp.content import encode_address, encode_properties
 from durable_ws.exceptions import ConfigError, closest
+from durable_ws.observe import MessageTaken
 from durable_ws.table import checked_table
 
-__all__ = ["MAX_SIZE_BYTES", "Message", "build", "encode_payload"]
+__all__ = ["MAX_SIZE_BYTES", "Message", "build", "encode_payload", "with_headers"]
 
 MAX_SIZE_BYTES = 16 * 1024 * 1024
 """The largest body by default: RabbitMQ's own ``max_message_size`` is 16 MiB since 4.0 and was 128 MiB before
@@ -46,6 +47,7 @@ class Message(NamedTuple):
         message_id: the same as in ``properties``.
         address: exchange and routing key as basic.publish says them.
         header: the properties as the content header says them.
+        taken: what the publisher's observer was told of it; None: there is none.
     """
 
     exchange: str
@@ -55,6 +57,7 @@ class Message(NamedTuple):
     message_id: str
     address: bytes
     header: bytes
+    taken: MessageTaken | None = None
 
 
 def build(
@@ -103,6 +106,17 @@ def build(
     _short_text("routing_key", routing_key)
     address = encode_address(exchange, routing_key)
     return Message(exchange, routing_key, body, checked, message_id, address, encode_properties(checked))
+
+
+def with_headers(message: Message, headers: Mapping[str, Any]) -> Message:
+    """The same message with more headers; those that it has itself stay as they are.
+
+    Raises:
+        ConfigError: these can't be published.
+    """
+    all_headers = _headers("headers", {**headers, **message.properties.get("headers", {})})
+    properties = {**message.properties, "headers": all_headers}
+    return message._replace(properties=properties, header=encode_properties(properties))
 
 
 def _new_id() -> str:

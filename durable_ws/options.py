@@ -13,6 +13,8 @@ from durable_ws.exceptions import ConfigError, closest
 from durable_ws.exchanges import Exchange, resolve
 from durable_ws.link import LinkSettings
 from durable_ws.message import Message, build
+from durable_ws.observe import Observer
+from durable_ws.telling import Guarded, guarded
 
 __all__ = ["Options", "flag", "options_from", "seconds"]
 
@@ -25,6 +27,7 @@ class Options:
         exchanges: by the names that ``to=`` takes.
         timeout, window, max_connections, require_route, max_size, close_timeout_s: as the publisher's arguments.
         link: what each connection needs.
+        observer: whom to tell; None: nobody.
     """
 
     exchanges: dict[str, Exchange]
@@ -35,6 +38,7 @@ class Options:
     max_size: int
     close_timeout_s: float
     link: LinkSettings
+    observer: Guarded | None
 
     def message(
         self, payload: object, to: str, routing_key: str, message_id: str | None, properties: Mapping[str, Any]
@@ -75,6 +79,7 @@ def options_from(  # noqa: PLR0913, RUF100
     reconnect_first_s: float,
     reconnect_most_s: float,
     close_timeout_s: float | None,
+    observer: Observer | None,
 ) -> Options:
     """Check what a publisher was told.
 
@@ -92,6 +97,7 @@ def options_from(  # noqa: PLR0913, RUF100
     require_route = flag("require_route", require_route)
     max_size = _count("max_size", max_size)
     close_timeout_s = timeout if close_timeout_s is None else seconds("close_timeout_s", close_timeout_s)
+    watching = guarded(observer)
     told, field = url_from(url, caller)
     link = LinkSettings(
         address=parameters_from(
@@ -104,8 +110,9 @@ def options_from(  # noqa: PLR0913, RUF100
         window=window,
         reconnect_first_s=seconds("reconnect_first_s", reconnect_first_s),
         reconnect_most_s=seconds("reconnect_most_s", reconnect_most_s),
+        observer=watching,
     )
-    return Options(resolved, timeout, window, most, require_route, max_size, close_timeout_s, link)
+    return Options(resolved, timeout, window, most, require_route, max_size, close_timeout_s, link, watching)
 
 
 def seconds(field: str, value: float) -> float:

@@ -20,6 +20,7 @@ from durable_ws.link import Link, LinkSettings
 from durable_ws.links import Links
 from durable_ws.loop import Loop
 from durable_ws.message import Message
+from durable_ws.observe import Health
 from durable_ws.receipt import Receipt
 
 __all__ = ["WINDOW_BYTES", "Pool"]
@@ -83,6 +84,7 @@ class Pool:
 
     def __init__(self, settings: LinkSettings, *, max_connections: int, window: int) -> None:
         self._window = window
+        self._observer = settings.observer
         # A lock in C, which an exception of a signal handler (Ctrl-C) can't leave locked, and which the thread that
         # holds it may take again, as in a signal handler that publishes. The I/O thread never waits for it without end.
         self._lock = threading.RLock()
@@ -140,26 +142,39 @@ class Pool:
         while not self._enter(job, size):
             left_s = job.deadline - time.monotonic()
             if left_s <= 0:
-                job.settle(Fate.NOT_SENT, 0, "the deadline passed in a full window")
-                break
-            self._wait_for_room(size, min(left_s, _LOOK_AGAIN_S))
+                self._turn_away(job, "the deadline passed in a full window")
+                return
+            try:
+                self._wait_for_room(size, min(left_s, _LOOK_AGAIN_S))
+            except BaseException:  # Ctrl-C, for one
+                self._observe(job, Fate.NOT_SENT, 0, "the call was interrupted in a full window")
+                raise
 
     def _enter(self, job: Job, size: int) -> bool:
         """Take the job in, or settle it, if the pool is closing; False: there is no room for it."""
         with self._lock:
-            if self._closing:
-                job.settle(Fate.NOT_SENT, 0, "the publisher was closed")
+            if not self._closing:
+                if not self._admits(size) and threading.current_thread() is not self._thread:
+                    return False
+                # In this order: should Ctrl-C come in between, the window is wider by one, and never narrower for good.
+                self._inbox.append(job)
+                self._under_way += 1
+                self._under_way_bytes += size
+                if not self._woken:  # still in the lock: the loop can't be closed before it has been told
+                    self._loop.call_soon_threadsafe(self._take_in)
+                    self._woken = True  # which the I/O thread takes back in the lock
                 return True
-            if not self._admits(size) and threading.current_thread() is not self._thread:
-                return False
-            # In this order: should Ctrl-C come in between, the window is wider by one, and never narrower for good.
-            self._inbox.append(job)
-            self._under_way += 1
-            self._under_way_bytes += size
-            if not self._woken:  # still in the lock: the loop can't be closed before it has been told
-                self._loop.call_soon_threadsafe(self._take_in)
-                self._woken = True  # which the I/O thread takes back in the lock
+        self._turn_away(job, "the publisher was closed")  # not in the lock, as an observer hears of it
         return True
+
+    def _turn_away(self, job: Job, reason: str) -> None:
+        """Settle a job that is not taken in."""
+        job.settle(Fate.NOT_SENT, 0, reason)
+        self._observe(job, Fate.NOT_SENT, 0, reason)
+
+    def _observe(self, job: Job, fate: Fate, attempts: int, reason: str) -> None:
+        if self._observer is not None:
+            self._observer.settle(job.message, fate.value, job.began, attempts, reason)
 
     def _wait_for_room(self, size: int, timeout_s: float) -> None:
         """Wait until there may be some. (A Condition would not do: what a signal handler raises can break its wait.)"""
@@ -179,6 +194,10 @@ class Pool:
             with contextlib.suppress(IndexError):  # it has just left by itself
                 self._waiters.popleft().release()
             count -= 1
+
+    def health(self) -> Health:
+        """How the connections are now; any thread may ask, and never waits."""
+        return self._all.health(under_way=self._under_way, closed=self._closing)
 
     def close(self, timeout_s: float) -> None:
         """Wait for what is under way, then close the connections and end the thread. Idempotent.
@@ -263,6 +282,9 @@ class Pool:
             self._settled_all.set()
         for job, fate, attempts, reason in events:
             job.settle(fate, attempts, reason)
+        if self._observer is not None:
+            for job, fate, attempts, reason in events:
+                self._observe(job, fate, attempts, reason)
 
     def _make_room(self) -> None:
         if not self._lock.acquire(timeout=_LOCK_S):  # as above
@@ -281,5 +303,6 @@ class Pool:
         reason = "the publisher's I/O thread has ended"
         for job in self._all.jobs:
             job.settle(Fate.UNKNOWN, 1, reason)
+            self._observe(job, Fate.UNKNOWN, 1, reason)
         for job in self._inbox:
-            job.settle(Fate.NOT_SENT, 0, reason)
+            self._turn_away(job, reason)

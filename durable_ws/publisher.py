@@ -9,6 +9,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,6 +17,7 @@ from durable_ws.batch import Batch
 from durable_ws.exceptions import BatchError, DurableWsError, InvalidState
 from durable_ws.exchanges import Exchange
 from durable_ws.message import MAX_SIZE_BYTES
+from durable_ws.observe import Health, Observer, no_health
 from durable_ws.options import flag, options_from, seconds
 from durable_ws.pool import Pool
 from durable_ws.receipt import Receipt
@@ -49,6 +51,7 @@ class Publisher:
         connect_timeout_s: for one attempt to connect.
         reconnect_first_s, reconnect_most_s: the pause between attempts grows from the one to the other, with jitter.
         close_timeout_s: how long :meth:`close` waits for what is under way; None: as long as ``timeout``.
+        observer: is told what happens, see :class:`durable_ws.Observer`; None: nobody is.
 
     Raises:
         ConfigError: an argument or an environment variable can't be used, or there is no URL.
@@ -69,6 +72,7 @@ class Publisher:
         reconnect_first_s: float = 0.1,
         reconnect_most_s: float = 5.0,
         close_timeout_s: float | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._pool: Pool | None = None
         self._options = options_from(
@@ -85,6 +89,7 @@ class Publisher:
             reconnect_first_s=reconnect_first_s,
             reconnect_most_s=reconnect_most_s,
             close_timeout_s=close_timeout_s,
+            observer=observer,
         )
         self._close_timeout_s = self._options.close_timeout_s
         self._lock = threading.RLock()  # a signal handler may publish while its own thread is in here
@@ -204,6 +209,13 @@ class Publisher:
             raise BatchError(outcomes) from interrupted
         return receipts
 
+    def health(self) -> Health:
+        """How the publisher is now: connections, blocking, trouble, what is under way. Never waits for anything."""
+        pool = self._pool
+        if pool is None:
+            return no_health(self._options.max_connections, closed=self._closed)
+        return replace(pool.health(), closed=self._closed)
+
     # --- the end ----------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -247,13 +259,11 @@ class Publisher:
         options = self._options
         timeout_s = options.timeout if timeout is None else seconds("timeout", timeout)
         message = options.message(payload, to, routing_key, message_id, properties)
-        return put(
-            self._running_pool(),
-            message,
-            timeout_s=timeout_s,
-            lane=lane,
-            require_route=options.require_route if require_route is None else flag("require_route", require_route),
-        )
+        required = options.require_route if require_route is None else flag("require_route", require_route)
+        pool = self._running_pool()
+        if options.observer is not None:  # from here on each message has an outcome
+            message = options.observer.take(message)
+        return put(pool, message, timeout_s=timeout_s, lane=lane, require_route=required)
 
     def _end(self, timeout_s: float) -> None:
         with self._lock:

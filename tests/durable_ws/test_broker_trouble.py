@@ -83,6 +83,8 @@ def test_blocked_by_an_alarm(
         with pytest.raises(OutcomeUnknown, match=blocked) as caught:
             publisher.publish("written", timeout=0.3)
         assert caught.value.attempts == 1
+        health = publisher.health()
+        assert (health.connections, health.blocked, health.trouble) == (1, "low on memory", None)
         before = time.monotonic()
         with pytest.raises(NotSent, match=blocked) as unsent:
             publisher.publish("never", timeout=0.3)
@@ -104,6 +106,7 @@ def test_blocked_by_an_alarm(
         assert not patient.done()
     assert patient.result() == Receipt(patient.result().message_id, True, 1, patient.result().latency_s)  # noqa: FBT003, RUF100
     assert publisher.publish("after").attempts == 1
+    assert publisher.health().blocked is None
     assert newcomer.publish("after").attempts == 1
     bodies = [got.body for got in queues.take(queue)]
     assert b"never" not in bodies, "not sent means not sent"
