@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import encodings.idna  # noqa: F401 - names are looked up with it: not to be imported by a thread, see tests of forks
 import socket
 import threading
 from concurrent.futures import Future

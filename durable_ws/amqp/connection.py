@@ -19,12 +19,12 @@ Source: https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf, and RabbitMQ's e
 
 from __future__ import annotations
 
-import functools
 import platform
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib import metadata
 from typing import Any
 
 from durable_ws.amqp.content import encode_content
@@ -334,7 +334,7 @@ class Connection:
             events.append(Failed(f"the broker has no {offer.mechanism} login, only {mechanisms}", refused=True))
             return
         self._state = _State.TUNE
-        properties = {**_about(), **offer.client_properties}
+        properties = {**_ABOUT, **offer.client_properties}
         self._method(
             0, 10, 11,
             encode_table(properties) + encode_short(offer.mechanism)
@@ -427,11 +427,8 @@ _HANDSHAKE: dict[tuple[_State, tuple[int, int]], Callable[[Connection, Payload, 
 }
 
 
-@functools.cache
 def _about() -> dict[str, Any]:
     """What the library says of itself; https://www.rabbitmq.com/docs/connections#capabilities."""
-    from importlib import metadata  # takes a while to import: only once there is somebody to tell
-
     try:
         version = metadata.version("durable-ws")
     except metadata.PackageNotFoundError:  # run from a copy of the sources
@@ -447,6 +444,10 @@ def _about() -> dict[str, Any]:
             "publisher_confirms": True,
         },
     }
+
+
+# Once and for all: it imports modules, and a child that is forked while the I/O thread does so can never import them.
+_ABOUT = _about()
 
 
 def _lower(one: int, other: int) -> int:

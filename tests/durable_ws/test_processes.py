@@ -100,6 +100,22 @@ assert statuses == [0] * 15, statuses
     assert [got.body for got in queues.take(queue)].count(b"child") == 15
 
 
+def test_nothing_is_imported_while_it_publishes(run_script: RunScript, url: str) -> None:
+    """A child that is forked while another thread imports a module waits for that module's lock for ever."""
+    done = run_script(
+        """
+publisher = Publisher(exchanges=EXCHANGES)
+before = set(sys.modules)
+publisher.publish("a")
+publisher.publish_many(["b", "c"])
+publisher.close()
+print(sorted(set(sys.modules) - before))
+""",
+        RABBITMQ_URL=url.replace("127.0.0.1", "localhost"),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
 def test_multiprocessing(run_script: RunScript, queues: Queues, queue: str) -> None:
     """Workers of a forking pool publish, and their errors come back by pickle with all that is known."""
     done = run_script("""
