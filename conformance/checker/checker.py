@@ -239,9 +239,12 @@ class Checker:
         """Count the obligation, if it is one. Returns whether it is still to be met."""
         receipt = message.receipts.get(tab)
         met = receipt is not None and (receipt.handled != NEVER or receipt.altered)
-        # What is excused is not owed, whether or not it came all the same, and before or after the confirm.
-        if tab.excused > message.invoked or (not met and tab.closed != NEVER):
-            return False
+        forgiven = tab.forgiven_after(message.invoked)
+        if forgiven is not None:
+            # Met by then it was owed; afterwards it may still come, and nobody owes it: before or after its confirm.
+            met = receipt is not None and NEVER != receipt.handled_first < forgiven
+            if not met:
+                return False
         self._state.obligations += 1
         return not met
 
@@ -338,7 +341,7 @@ class Checker:
         tab.out_ns = None if tab.live else tab.out_ns
         tab.longest_outage_ns = max(tab.longest_outage_ns, outage_ns)
         if outage_ns > self._longest_outage_ns:
-            tab.excused = self._state.now
+            tab.excused.append(self._state.now)
             self._forgive(tab)
 
     def _forgive(self, tab: Tab) -> None:
@@ -441,6 +444,8 @@ class Checker:
         else:
             self._handled_again(message, tab, receipt, event)
         receipt.handled = event.index
+        if receipt.handled_first == NEVER:
+            receipt.handled_first = event.index
         receipt.handled_session = event.session
         if receipt.acked < receipt.delivered:
             receipt.acked = NEVER  # the ack of an earlier delivery says nothing of this one
@@ -574,7 +579,7 @@ class Checker:
             else [state.tabs[tab_id] for tab_id in state.queues.get(event.name, ())]
         )
         for tab in hit:
-            tab.excused = event.index
+            tab.excused.append(event.index)
             if event.what != "exchange":
                 state.destroyed[event.by, event.what, event.name] += len(tab.waiting) + len(tab.denied)
                 self._forgive(tab)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -44,6 +44,7 @@ class Receipt:
     session: int = 0
     redelivered: bool = False
     handled: int = NEVER
+    handled_first: int = NEVER
     handled_session: int = 0
     acked: int = NEVER
     delivery_count: int = 0
@@ -155,8 +156,8 @@ class Tab:
     """From when to when it was subscribed without a break, but for a stay that lasts."""
     outages: int = 0
     longest_outage_ns: int = 0
-    excused: int = NEVER
-    """Up to which index all is forgiven: the end of its last outage that was too long."""
+    excused: list[int] = field(default_factory=list)
+    """Up to which indexes all was forgiven, rising: the end of each outage that was too long, what was destroyed."""
     refused: TabRefused | None = None
     waiting: dict[str, int] = field(default_factory=dict)
     """Digests of confirmed messages that it is owed and has not handled, in order, to their CatchUp generation."""
@@ -186,6 +187,12 @@ class Tab:
                 of == exchange and binding_matches(kind, pattern, key) for of, kind, pattern in self.bindings
             )
         return bound
+
+    def forgiven_after(self, index: int) -> int | None:
+        """The first index after this one at which all that it had not handled was forgiven; None: there is none."""
+        at = bisect_right(self.excused, index)
+        later = [*self.excused[at : at + 1], *([self.closed] if self.closed > index else [])]
+        return min(later, default=None)
 
     def longest_stay_after(self, end_ns: int) -> Callable[[int], int]:
         """The function from a moment to the longest time, in nanoseconds, that it was subscribed without a break since.
