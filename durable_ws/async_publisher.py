@@ -95,7 +95,8 @@ class AsyncPublisher:
         """Publish one message and return once the broker has confirmed it; see :meth:`durable_ws.Publisher.publish`.
 
         Where the task is cancelled meanwhile, the message is settled with it: never written if it was not yet, and of
-        unknown outcome if it was; a note on the CancelledError says which. No other message is touched.
+        unknown outcome if it was. A note on the CancelledError says which, or the outcome, where it had come by then.
+        No other message is touched.
 
         Raises:
             ConfigError, NotSent, Nacked, Unroutable, OutcomeUnknown: as :meth:`durable_ws.Publisher.publish`.
@@ -114,8 +115,7 @@ class AsyncPublisher:
         try:
             return await pending
         except asyncio.CancelledError as exc:
-            if pending.fate is not None:
-                exc.add_note(f"message {pending.message_id}: {pending.fate}: the call was cancelled")
+            exc.add_note(f"message {pending.message_id}: {pending.fate or _outcome(pending)}: the call was cancelled")
             raise
 
     async def submit(
@@ -265,3 +265,9 @@ class AsyncPublisher:
             raise InvalidState("this publisher is the parent's of before a fork: make one in this process")
         if asyncio.get_running_loop() is not pool.loop:
             raise InvalidState("this publisher belongs to another event loop: make one for each loop")
+
+
+def _outcome(pending: Pending) -> str:
+    """What became of a message whose outcome came before its caller was cancelled."""
+    error = pending.exception()
+    return "confirmed" if error is None else str(error)

@@ -366,13 +366,46 @@ def test_cancelled_at_any_time(using: Using, queues: Queues, queue: str, seed: i
     assert len(arrived) == len(set(arrived))
     for n in range(200):
         said = told.get(f"m{n}", "not sent")  # cancelled before it began
-        if said == "confirmed":
+        if "confirmed" in said:
             assert f"m{n}" in arrived
         elif "not sent" in said:
             assert f"m{n}" not in arrived, said
         else:
             assert "outcome unknown" in said
     assert "confirmed" in told.values()
+
+
+def test_cancelled_just_as_the_confirm_came(using: Using, queues: Queues, queue: str) -> None:
+    """The note says what the caller did not live to see."""
+    notes: list[str] = []
+
+    async def body(make: Make) -> None:
+        publisher = make()
+
+        async def publish() -> None:
+            try:
+                await publisher.publish("a", message_id="m")
+            except asyncio.CancelledError as exc:
+                notes.extend(exc.__notes__)
+                raise
+
+        def cancel(*_: object) -> None:
+            task.cancel()
+
+        submit = publisher._submit
+
+        async def watched(*args: Any, **options: Any) -> Any:
+            pending = await submit(*args, **options)
+            pending.add_done_callback(cancel)
+            return pending
+
+        publisher._submit = watched  # type: ignore[method-assign]
+        task = asyncio.create_task(publish())
+        await asyncio.gather(task, return_exceptions=True)
+
+    using(body)
+    assert notes == ["message m: confirmed: the call was cancelled"]
+    assert [got.body for got in queues.take(queue)] == [b"a"]
 
 
 def test_a_batch_that_is_cancelled(using: Using, link: Link, queues: Queues, queue: str) -> None:
