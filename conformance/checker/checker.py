@@ -238,13 +238,13 @@ class Checker:
     def _owes(self, message: Message, tab: Tab) -> bool:
         """Count the obligation, if it is one. Returns whether it is still to be met."""
         receipt = message.receipts.get(tab)
-        met = receipt is not None and (receipt.handled != NEVER or receipt.altered)
         forgiven = tab.forgiven_after(message.invoked)
-        if forgiven is not None:
-            # Met by then it was owed; afterwards it may still come, and nobody owes it: before or after its confirm.
-            met = receipt is not None and NEVER != receipt.handled_first < forgiven
-            if not met:
-                return False
+        if forgiven is None:
+            met = receipt is not None and (receipt.handled != NEVER or receipt.altered)
+        elif receipt is not None and NEVER != receipt.handled_first < forgiven:
+            met = True
+        else:
+            return False  # it may still come, and nobody owes it: before or after its confirm
         self._state.obligations += 1
         return not met
 
@@ -379,6 +379,7 @@ class Checker:
         if tab.closed != NEVER:
             return
         tab.closed, tab.closed_ns = event.index, self._state.broker_ns(event.time_ns)
+        tab.excused.append(event.index)
         self._forgive(tab)
         for binding in tab.bindings:
             self._state.bindings.remove(*binding, tab)

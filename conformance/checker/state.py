@@ -157,7 +157,7 @@ class Tab:
     outages: int = 0
     longest_outage_ns: int = 0
     excused: list[int] = field(default_factory=list)
-    """Up to which indexes all was forgiven, rising: the end of each outage that was too long, what was destroyed."""
+    """Up to which indexes all was forgiven, rising: ends of outages that were too long, what was destroyed, its end."""
     refused: TabRefused | None = None
     waiting: dict[str, int] = field(default_factory=dict)
     """Digests of confirmed messages that it is owed and has not handled, in order, to their CatchUp generation."""
@@ -191,8 +191,7 @@ class Tab:
     def forgiven_after(self, index: int) -> int | None:
         """The first index after this one at which all that it had not handled was forgiven; None: there is none."""
         at = bisect_right(self.excused, index)
-        later = [*self.excused[at : at + 1], *([self.closed] if self.closed > index else [])]
-        return min(later, default=None)
+        return self.excused[at] if at < len(self.excused) else None
 
     def longest_stay_after(self, end_ns: int) -> Callable[[int], int]:
         """The function from a moment to the longest time, in nanoseconds, that it was subscribed without a break since.
