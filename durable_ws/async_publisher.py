@@ -12,7 +12,8 @@ from typing import Any, Self
 
 from durable_ws.async_batch import AsyncBatch
 from durable_ws.async_pool import AsyncPool, Pending
-from durable_ws.exceptions import BatchError, DurableWsError, InvalidState
+from durable_ws.batch import receipts_of
+from durable_ws.exceptions import InvalidState
 from durable_ws.exchanges import Exchange
 from durable_ws.message import MAX_SIZE_BYTES
 from durable_ws.observe import Health, Observer, no_health
@@ -115,7 +116,10 @@ class AsyncPublisher:
         try:
             return await pending
         except asyncio.CancelledError as exc:
-            exc.add_note(f"message {pending.message_id}: {pending.fate or _outcome(pending)}: the call was cancelled")
+            if pending.done():
+                exc.add_note(
+                    f"message {pending.message_id}: {pending.fate or _outcome(pending)}: the call was cancelled"
+                )
             raise
 
     async def submit(
@@ -182,13 +186,7 @@ class AsyncPublisher:
         except asyncio.CancelledError:
             batch._cancel()
             raise
-        outcomes = await batch.wait()
-        if isinstance(interrupted, DurableWsError) and not outcomes:
-            raise interrupted
-        receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
-        if interrupted is not None or len(receipts) < len(outcomes):
-            raise BatchError(outcomes) from interrupted
-        return receipts
+        return receipts_of(await batch.wait(), interrupted)
 
     def health(self) -> Health:
         """How the publisher is now; see :meth:`durable_ws.Publisher.health`. Any thread may ask.

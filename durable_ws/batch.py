@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +11,7 @@ from typing import Any, Self
 from durable_ws.exceptions import BatchError, ConfigError, DurableWsError, InvalidState
 from durable_ws.receipt import Receipt
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "receipts_of"]
 
 
 class Batch:
@@ -93,3 +93,21 @@ def _outcome(fate: Future[Receipt]) -> Receipt | DurableWsError:
         return fate.result()
     except DurableWsError as exc:
         return exc
+
+
+def receipts_of(outcomes: Sequence[Receipt | DurableWsError], interrupted: Exception | None) -> list[Receipt]:
+    """What ``publish_many`` returns, or raises.
+
+    Args:
+        outcomes: of the payloads that were taken.
+        interrupted: what ended the taking of payloads before their end; None: nothing did.
+
+    Raises:
+        BatchError: some failed, or it was interrupted; whatever interrupted it before it sent anything, if it is ours.
+    """
+    if isinstance(interrupted, DurableWsError) and not outcomes:
+        raise interrupted
+    receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+    if interrupted is not None or len(receipts) < len(outcomes):
+        raise BatchError(outcomes) from interrupted
+    return receipts

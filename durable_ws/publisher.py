@@ -13,8 +13,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from durable_ws.batch import Batch
-from durable_ws.exceptions import BatchError, DurableWsError, InvalidState
+from durable_ws.batch import Batch, receipts_of
+from durable_ws.exceptions import InvalidState
 from durable_ws.exchanges import Exchange
 from durable_ws.message import MAX_SIZE_BYTES
 from durable_ws.observe import Health, Observer, no_health
@@ -201,13 +201,7 @@ class Publisher:
             batch.publish_each(payloads, to, routing_key, **options)
         except Exception as exc:  # noqa: BLE001 - whatever the iterable raises, the fates of what was sent are told
             interrupted = exc
-        outcomes = batch.wait()
-        if isinstance(interrupted, DurableWsError) and not outcomes:
-            raise interrupted
-        receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
-        if interrupted is not None or len(receipts) < len(outcomes):
-            raise BatchError(outcomes) from interrupted
-        return receipts
+        return receipts_of(batch.wait(), interrupted)
 
     def health(self) -> Health:
         """How the publisher is now: connections, blocking, trouble, what is under way. Never waits for anything."""
