@@ -15,6 +15,7 @@ import secrets
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ __all__ = ["ContainerBroker", "sweep_containers"]
 
 _LABEL = "durable-ws.lock"
 _STOP_S = 60
+_FREEZE_S, _FREEZE_AGAIN_S = 30.0, 0.1
+_NOT_FROZEN = "unable to freeze"
 _PLUGINS = ("rabbitmq_web_stomp", "rabbitmq_management")
 _ENABLED_PLUGINS = "/etc/rabbitmq/enabled_plugins"
 _CONF = "/etc/rabbitmq/rabbitmq.conf"
@@ -190,8 +193,27 @@ class ContainerBroker(Reached):
         self._await()
 
     def pause(self) -> None:
-        """See :meth:`Broker.pause`: the daemon freezes every process of the container."""
-        self._do("pause", lambda container: container.pause())
+        """See :meth:`Broker.pause`: the daemon freezes every process of the container.
+
+        Under cgroup v1 that is a game of chances: a process that forks at that moment may escape the freezer, the
+        daemon gives up after a fraction of a second and thaws all again, and whoever asked is to ask again
+        (opencontainers/runc, pull requests 2791 and 4388).
+        """
+        until = time.monotonic() + _FREEZE_S
+
+        def pause(container: Any) -> None:
+            from docker.errors import APIError
+
+            while True:
+                try:
+                    container.pause()
+                    return
+                except APIError as exc:
+                    if _NOT_FROZEN not in str(exc) or time.monotonic() > until:
+                        raise
+                time.sleep(_FREEZE_AGAIN_S)
+
+        self._do("pause", pause)
 
     def resume(self) -> None:
         """See :meth:`Broker.resume`."""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pika
 import pytest
+from docker.errors import APIError
+from docker.models.containers import Container
 
 from conformance.errors import BrokerUnavailable, HarnessError, UsageError
 from conformance.world.broker.cache import cache_folder
@@ -127,6 +129,28 @@ def test_it_stands_still_and_goes_on(container: ContainerBroker) -> None:
         with pytest.raises(TimeoutError):
             connection.recv(1)
     container.resume()
+    container.resume()
+    amqp_answers(container.addresses.amqp)
+
+
+def test_what_escapes_the_freezer_is_frozen_at_last(
+    container: ContainerBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon's "unable to freeze" is asked again; any other refusal is told at once."""
+    refusals = ["OCI runtime pause failed: unable to freeze: unknown"] * 3
+    pause = Container.pause
+
+    def reluctant(self: Container) -> None:
+        if refusals:
+            raise APIError("500 Server Error", explanation=refusals.pop())
+        pause(self)
+
+    monkeypatch.setattr(Container, "pause", reluctant)
+    container.pause()
+    assert refusals == []
+    refusals.append("Container is already paused")
+    with pytest.raises(HarnessError, match=r"asked to pause.*already paused"):
+        container.pause()
     container.resume()
     amqp_answers(container.addresses.amqp)
 
