@@ -2,6 +2,7 @@
 
 Work: 200-byte persistent mandatory confirmed messages into a durable queue, (a) one at a time, (b) pipelined with 1000
 unconfirmed, (c) 8 callers each waiting. Each round runs every peer once, in another order, in a process of its own.
+One of the peers is no client: the same bytes again and again on a bare socket, for what can be had from Python at all.
 Prints min, median and max of the rates, the median of the ratios to the C client of the same round, and the CPU
 seconds of client and broker for 100,000 messages. Peers that are not installed are told and left out.
 
@@ -34,6 +35,7 @@ PEERS = Path(__file__).parent / "peers"
 QUEUE = "durable-ws-benchmark"
 WORKS = {"a": "one at a time", "b": "1000 unconfirmed", "c": "8 callers, each waiting"}
 YARDSTICK = "C librabbitmq"
+FLOOR = "Python, a bare socket"
 OURS = ("durable_ws Publisher", "durable_ws AsyncPublisher")
 
 
@@ -52,6 +54,7 @@ class Peer:
 
     name: str
     command: list[str]
+    works: str = "abc"
 
 
 def compiled(folder: str) -> list[str] | str:
@@ -87,6 +90,7 @@ def found(folder: str) -> tuple[list[Peer], dict[str, str]]:
             missing[name] = f"pip install {name}"
         else:
             peers.append(Peer(name, [sys.executable, str(PEERS / program)]))
+    peers.append(Peer(FLOOR, [sys.executable, str(PEERS / "bare_socket.py")], works="ac"))
     ruby = shutil.which("ruby")
     if ruby and subprocess.run([ruby, "-e", "require 'bunny'"], capture_output=True, check=False).returncode == 0:  # noqa: S603
         peers.append(Peer("bunny", [ruby, str(PEERS / "bunny.rb")]))
@@ -220,6 +224,8 @@ def main() -> int:
         for number in range(given.rounds):
             for work in works:
                 for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:
+                    if work not in peer.works:
+                        continue
                     done = run(peer, url, work, given.seconds, pid)
                     if isinstance(done, str):
                         failed += 1
