@@ -24,6 +24,9 @@ __all__ = ["AsyncPool", "Pending"]
 
 logger = logging.getLogger(__name__)
 
+_ONE_WRITE = 32
+"""So many messages make a write worth its cost; were more held back, the broker would stand idle meanwhile."""
+
 
 class Pending(asyncio.Future[Receipt]):
     """The future of one message.
@@ -114,11 +117,13 @@ class AsyncPool:
         future._job = job
         if self._under_way == 1 and not self._woken:
             self._links.take_in((job,))  # nobody else is at it: one more round of the loop would gain nothing
-        else:  # with all that is submitted in this round of the loop: one write for all of them
+        else:  # with what else is submitted in this round of the loop: one write for all of it
             self._inbox.append(job)
             if not self._woken:
                 self._woken = True
-                self.loop.call_soon(self._take_in)
+                self.loop.call_soon(self._take_in_last)
+            elif len(self._inbox) >= _ONE_WRITE:
+                self._take_in()
         return future
 
     def cancelled(self, job: Job) -> str:
@@ -199,8 +204,12 @@ class AsyncPool:
         if self._observer is not None:
             self._observer.settle(job.message, fate.value, job.began, attempts, reason)
 
-    def _take_in(self) -> None:
+    def _take_in_last(self) -> None:
+        """The round of the loop is over."""
         self._woken = False
+        self._take_in()
+
+    def _take_in(self) -> None:
         jobs = []
         while self._inbox:
             job = self._inbox.popleft()
