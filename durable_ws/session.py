@@ -21,6 +21,7 @@ from durable_ws.amqp.events import Blocked, ClosedByBroker, ClosedInOrder, Event
 
 __all__ = ["End", "Session"]
 
+_RECEIVE_BYTES = 32 * 1024
 _FAREWELL_S = 1.0  # for a peer that has ended the conversation to take our last word
 
 
@@ -41,7 +42,7 @@ class End:
     refused: bool = False
 
 
-class Session(asyncio.Protocol):
+class Session(asyncio.BufferedProtocol):
     """One connection; it begins to dial at once. All of it runs on the loop's thread.
 
     Args:
@@ -65,6 +66,7 @@ class Session(asyncio.Protocol):
         on_writable: Callable[[], None],
     ) -> None:
         self.connection = Connection(address.offer())
+        self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
         self.writable = True
         """Whether the socket keeps up; what is published while it does not, waits here instead of being sent."""
         self._loop = loop
@@ -115,7 +117,7 @@ class Session(asyncio.Protocol):
     # --- asyncio's protocol -----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See :class:`asyncio.Protocol`."""
+        """See :class:`asyncio.BaseProtocol`."""
         self._transport = cast("asyncio.Transport", transport)
         if self._reason is not None:  # it was given up in the meantime
             self._transport.abort()
@@ -127,10 +129,17 @@ class Session(asyncio.Protocol):
             raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         self.flush()
 
-    def data_received(self, data: bytes) -> None:
-        """See :class:`asyncio.Protocol`."""
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio gives it
+        """See :class:`asyncio.BufferedProtocol`.
+
+        A plain :class:`asyncio.Protocol` would have a quarter of a megabyte allocated and given back for each confirm.
+        """
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See :class:`asyncio.BufferedProtocol`."""
         connection = self.connection
-        events = connection.receive(data)
+        events = connection.receive(bytes(self._buffer[:nbytes]))
         if not self._opened or connection.is_dead:
             self._look(events)
         elif self._address.blocked_connection_timeout is not None:
@@ -143,15 +152,15 @@ class Session(asyncio.Protocol):
             self._limit = self._loop.call_later(_FAREWELL_S, self._transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See :class:`asyncio.Protocol`."""
+        """See :class:`asyncio.BaseProtocol`."""
         self._end(self._reason or (_describe(exc) if exc else "the peer closed the connection without a word"))
 
     def pause_writing(self) -> None:
-        """See :class:`asyncio.Protocol`."""
+        """See :class:`asyncio.BaseProtocol`."""
         self.writable = False
 
     def resume_writing(self) -> None:
-        """See :class:`asyncio.Protocol`."""
+        """See :class:`asyncio.BaseProtocol`."""
         self.writable = True
         self._on_writable()
 
