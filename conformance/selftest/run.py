@@ -17,7 +17,7 @@ from conformance.errors import HarnessError
 from conformance.selftest.administered import administered
 from conformance.selftest.world import World
 from conformance.world.publisher.base import Factory, MakePublisher, PublisherUnderTest
-from conformance.world.publisher.durable import DurableWs
+from conformance.world.publisher.choose import chosen_publisher
 
 __all__ = ["Judged", "judge_worlds"]
 
@@ -94,10 +94,12 @@ class _Begun:
 
 
 def _begin(world: World, checks: list[Check], stage: Stage, report: Path | None) -> _Begun:
+    contract = world.resolved()
+    name, make = chosen_publisher(contract, None, None)
     setup = Setup(
-        contract=world.resolved(),
-        make_publisher=_durable_ws if world.publisher is None else _made_by(world.publisher),
-        publisher_name=world.id if world.publisher else "durable_ws",
+        contract=contract,
+        make_publisher=make if world.publisher is None else _made_by(world.publisher),
+        publisher_name=world.id if world.publisher else name,
         client=world.client,
         behaviour=world.behaviour,
         pace=world.pace,
@@ -134,10 +136,6 @@ def _judge(world: World, version: str, results: list[CheckResult]) -> Judged:
     kind, cause = wanted if wanted in told else next(iter(told), (None, None))
     right = verdict == expected and (expected == "certified" or (kind, cause) == wanted)
     return Judged(world=world, expected=expected, verdict=verdict, kind=kind, cause=cause, right=right, results=results)
-
-
-def _durable_ws(url: str, exchanges: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
-    return DurableWs(url, exchanges=exchanges, failover=failover)
 
 
 def _made_by(factory: Factory) -> MakePublisher:

@@ -738,6 +738,27 @@ _SOUND_WORLDS = (
         checks=("administrator/all-disconnected", "administrator/exchange-removed", "publishing/blocked-by-an-alarm"),
     ),
     World(
+        id="asyncio-publisher",
+        why="AsyncPublisher, on a loop of its own.",
+        contract={"publisher": {"python": "durable_ws:AsyncPublisher"}},
+        checks=_SOUND,
+    ),
+    World(
+        id="asyncio-publisher-in-trouble",
+        why="AsyncPublisher while its links are cut at every turn, its confirms are held and publishers are blocked.",
+        contract={
+            "publisher": {"python": "durable_ws:AsyncPublisher", "offers": ["properties", "timeout", "failover"]}
+        },
+        checks=(
+            "publishing/many-callers",
+            "publishing/cut-mid-frame",
+            "publishing/failover",
+            "publishing/blocked-by-an-alarm",
+            "publishing/properties",
+            "administrator/all-disconnected",
+        ),
+    ),
+    World(
         id="page-is-slow",
         why="Each message takes the page 5 ms.",
         behaviour=TabBehaviour(delay_s=0.005),

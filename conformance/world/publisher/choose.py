@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from conformance.contract.model import Contract, Exchange, Offer
 from conformance.errors import UsageError
-from conformance.world.publisher.base import MakePublisher, PublisherUnderTest
+from conformance.world.publisher.base import Factory, MakePublisher, PublisherUnderTest
 from conformance.world.publisher.command import CommandPublisher
-from conformance.world.publisher.durable import DurableWs
+from conformance.world.publisher.durable import AsyncDurableWs, DurableWs
 from conformance.world.publisher.factory import FactoryPublisher, load_factory
 from conformance.world.publisher.offers import DURABLE_WS_OFFERS, offers_of
+from durable_ws import AsyncPublisher, Publisher
 
 __all__ = ["chosen_publisher", "with_offers", "with_publisher"]
 
@@ -25,7 +26,7 @@ def chosen_publisher(contract: Contract, factory: str | None, command: str | Non
 
     Args:
         contract: its ``[publisher]`` counts where neither option is given.
-        factory: ``module:factory``.
+        factory: ``module:factory``; also ``durable_ws:Publisher`` and ``durable_ws:AsyncPublisher``.
         command: a command line.
 
     ``publisher.timeout`` is the deadline of each publish, whichever it is.
@@ -47,10 +48,13 @@ def chosen_publisher(contract: Contract, factory: str | None, command: str | Non
         words = _split(command)
     timeout_s = contract.publisher.timeout
     if factory is not None:
-        return factory, _factory(factory, factory_field, timeout_s, contract.publisher.offers or ())
+        loaded = load_factory(factory, field=factory_field)
+        if (ours := _ours(loaded)) is not None:
+            return factory, _durable_ws(ours, timeout_s)
+        return factory, _factory(loaded, factory, factory_field, timeout_s, contract.publisher.offers or ())
     if words is not None:
         return shlex.join(words), _command(words, command_field, timeout_s)
-    return "durable_ws", _durable_ws(timeout_s)
+    return "durable_ws", _durable_ws(DurableWs, timeout_s)
 
 
 def with_offers(contract: Contract, factory: str | None, command: str | None) -> Contract:
@@ -70,7 +74,10 @@ def with_offers(contract: Contract, factory: str | None, command: str | None) ->
         return contract  # which chosen_publisher refuses
     if factory is None and command is None:
         factory, command = section.python, None if section.command is None else section.command[0]
-    ours = factory is None and command is None
+    loaded = None
+    if factory is not None:
+        loaded = load_factory(factory, field="--publisher" if section.python is None else "publisher.python")
+    ours = command is None and (loaded is None or _ours(loaded) is not None)
     if section.offers is not None:
         if ours and (more := [offer for offer in section.offers if offer not in DURABLE_WS_OFFERS]):
             raise UsageError(
@@ -80,8 +87,8 @@ def with_offers(contract: Contract, factory: str | None, command: str | None) ->
             )
         return contract
     offers: Sequence[Offer] = DURABLE_WS_OFFERS if ours else ()
-    if factory is not None:
-        offers = offers_of(load_factory(factory, field="--publisher" if section.python is None else "publisher.python"))
+    if loaded is not None and not ours:
+        offers = offers_of(loaded)
     return contract.model_copy(update={"publisher": section.model_copy(update={"offers": list(offers)})})
 
 
@@ -97,9 +104,14 @@ def _split(command: str) -> list[str]:
     return words
 
 
-def _factory(spec: str, field: str, timeout_s: float, offers: Sequence[Offer]) -> MakePublisher:
-    factory = load_factory(spec, field=field)
+def _ours(factory: object) -> type[DurableWs | AsyncDurableWs] | None:
+    """What stands for one of the project's own publishers, if that is what the factory is."""
+    if factory is Publisher:
+        return DurableWs
+    return AsyncDurableWs if factory is AsyncPublisher else None
 
+
+def _factory(factory: Factory, spec: str, field: str, timeout_s: float, offers: Sequence[Offer]) -> MakePublisher:
     def make(url: str, _: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
         return FactoryPublisher(
             factory, url, name=spec, timeout_s=timeout_s + _HANG_S, field=field, failover=failover, offers=offers
@@ -122,9 +134,9 @@ def _command(words: list[str], field: str, timeout_s: float) -> MakePublisher:
     return make
 
 
-def _durable_ws(timeout_s: float) -> MakePublisher:
+def _durable_ws(kind: type[DurableWs | AsyncDurableWs], timeout_s: float) -> MakePublisher:
     def make(url: str, exchanges: list[Exchange], /, *, failover: Sequence[str] = ()) -> PublisherUnderTest:
-        return DurableWs(url, exchanges=exchanges, failover=failover, timeout_s=timeout_s)
+        return kind(url, exchanges=exchanges, failover=failover, timeout_s=timeout_s)
 
     return make
 

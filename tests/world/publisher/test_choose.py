@@ -11,9 +11,9 @@ import pytest
 from conformance.contract.loader import contract_from_dict
 from conformance.contract.model import Contract, Exchange
 from conformance.errors import UsageError
-from conformance.world.publisher.choose import chosen_publisher, with_publisher
+from conformance.world.publisher.choose import chosen_publisher, with_offers, with_publisher
 from conformance.world.publisher.command import CommandPublisher
-from conformance.world.publisher.durable import DurableWs
+from conformance.world.publisher.durable import AsyncDurableWs, DurableWs
 from conformance.world.publisher.factory import FactoryPublisher
 
 URL = "amqp://guest:guest@127.0.0.1:1/%2F"
@@ -42,6 +42,7 @@ def contract(**publisher: object) -> Contract:
 
 
 IN_PYTHON = {"python": SPEC}
+OURS, OUR_ASYNC = "durable_ws:Publisher", "durable_ws:AsyncPublisher"
 AS_COMMAND = {"command": [sys.executable, "-c", "import sys; sys.stdin.read()"]}
 
 
@@ -55,6 +56,9 @@ AS_COMMAND = {"command": [sys.executable, "-c", "import sys; sys.stdin.read()"]}
         ({}, None, PROGRAM, CommandPublisher),
         (IN_PYTHON, None, PROGRAM, CommandPublisher),
         (AS_COMMAND, SPEC, None, FactoryPublisher),
+        (AS_COMMAND, OURS, None, DurableWs),
+        ({"python": OUR_ASYNC}, None, None, AsyncDurableWs),
+        ({}, OUR_ASYNC, None, AsyncDurableWs),
     ],
 )
 def test_who_goes_before_whom(
@@ -65,18 +69,36 @@ def test_who_goes_before_whom(
     publisher = make(URL, EXCHANGES)
     publisher.close()
     assert type(publisher) is kind
-    assert name == {DurableWs: "durable_ws", FactoryPublisher: SPEC, CommandPublisher: PROGRAM}[kind]  # type: ignore[index]
+    names = {FactoryPublisher: SPEC, CommandPublisher: PROGRAM, AsyncDurableWs: OUR_ASYNC}
+    assert name == names.get(kind, factory or "durable_ws")
 
 
-@pytest.mark.parametrize("section", [{}, IN_PYTHON, AS_COMMAND])
+@pytest.mark.parametrize("section", [{}, {"python": OUR_ASYNC}, IN_PYTHON, AS_COMMAND])
 def test_the_deadline_is_the_contracts(section: dict[str, object]) -> None:
     """``publisher.timeout`` holds for each of them; a call in Python has a little longer, as it keeps its own."""
     publisher = chosen_publisher(contract(**section, timeout="7s"), None, None)[1](URL, EXCHANGES)
     publisher.close()
-    if isinstance(publisher, DurableWs):
+    if isinstance(publisher, DurableWs | AsyncDurableWs):
         assert publisher._publisher._options.timeout == 7.0
     else:
         assert publisher._timeout_s == (7.0 if isinstance(publisher, CommandPublisher) else 12.0)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("factory", [None, OURS, OUR_ASYNC])
+def test_what_ours_offer_is_known(factory: str | None) -> None:
+    """Whichever of the two it is; more than that can't be asked of it."""
+    assert with_offers(Contract(), factory, None).publisher.offers == ["properties", "timeout", "failover"]
+
+
+def test_the_one_for_asyncio_ends_its_loop() -> None:
+    """With its thread; closing again does nothing, as with the other."""
+    publisher = chosen_publisher(Contract(), OUR_ASYNC, None)[1](URL, EXCHANGES)
+    assert isinstance(publisher, AsyncDurableWs)
+    thread = publisher._thread
+    publisher.close()
+    publisher.close()
+    assert not thread.is_alive()
+    assert publisher._loop.is_closed()
 
 
 def test_the_contract_tells_who_is_under_test() -> None:
