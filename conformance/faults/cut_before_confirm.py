@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Annotated
 
-from pydantic import Field
-
-from conformance.errors import UsageError
-from conformance.faults.base import Acting, LinkFault, LinkKind, register
-from conformance.faults.cutting import CutAtMark
+from conformance.faults.base import Acting, register
+from conformance.faults.cutting import CutAtMark, CutInPublishing
 
 __all__ = ["CutBeforeConfirm"]
 
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutBeforeConfirm(LinkFault):
+class CutBeforeConfirm(CutInPublishing):
     """The publisher observes the cut with the message's outcome unknown; the broker has the message.
 
     Attributes:
         n: the confirm that does not pass is the one with which so many messages of a connection are confirmed.
-        reset: cut by a reset, else in an orderly way.
-        down: refuse new connections from then on until the fault ends.
-        times: how many connections are cut so, one after the other; more than one only where ``down`` is false.
+        reset, down, times: see :class:`CutInPublishing`.
     """
 
     name = "cut_before_confirm"
-    links = frozenset({"publisher"})
-    n: Annotated[int, Field(ge=1)] = 1
-    reset: bool = True
-    down: bool = True
-    times: Annotated[int, Field(ge=1, le=1000)] = 1
-
-    def check_link(self, link: LinkKind) -> None:  # noqa: ARG002 - it is about the fault's own parameters
-        """See :meth:`Fault.check_link`."""
-        if self.down and self.times > 1:
-            raise UsageError(
-                "parameters.times",
-                f"a link that stays down after the first cut can't be cut {self.times} times",
-                'Write "down": false, or leave times out.',
-            )
 
     def acting(self, rng: random.Random) -> Acting:  # noqa: ARG002
         """See :meth:`LinkFault.acting`."""

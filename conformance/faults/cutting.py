@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Annotated
 
-from conformance.faults.base import PASS, Acting, Action, Connection, Cut, Direction, Piece
+from pydantic import Field
 
-__all__ = ["CutAtMark", "CutNow", "Cutter"]
+from conformance.errors import UsageError
+from conformance.faults.base import PASS, Acting, Action, Connection, Cut, Direction, LinkFault, LinkKind, Piece
+
+__all__ = ["CutAtMark", "CutInPublishing", "CutNow", "Cutter"]
 
 
 class Cutter(Acting):
@@ -95,3 +100,30 @@ class CutAtMark(Cutter):
         if met < self._n:
             return PASS
         return self.cut(None if self._passes else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutInPublishing(LinkFault):
+    """A fault that cuts a publisher's link at the n-th message of a connection.
+
+    Attributes:
+        n: which one, from 1.
+        reset: cut by a reset, else in an orderly way.
+        down: refuse new connections from then on until the fault ends.
+        times: how many connections are cut so, one after the other; more than one only where ``down`` is false.
+    """
+
+    links = frozenset({"publisher"})
+    n: Annotated[int, Field(ge=1)] = 1
+    reset: bool = True
+    down: bool = True
+    times: Annotated[int, Field(ge=1, le=1000)] = 1
+
+    def check_link(self, link: LinkKind) -> None:  # noqa: ARG002 - it is about the fault's own parameters
+        """See :meth:`Fault.check_link`."""
+        if self.down and self.times > 1:
+            raise UsageError(
+                "parameters.times",
+                f"a link that stays down after the first cut can't be cut {self.times} times",
+                'Write "down": false, or leave times out.',
+            )

@@ -14,7 +14,7 @@ from pamqp import commands, frame, header
 from conformance.faults.base import Direction, Piece
 from conformance.history.events import ConfirmSeen, PublishSeen, ReturnSeen, digest
 from conformance.world.network.properties import said
-from conformance.world.network.taps import MOST_BYTES, Raw
+from conformance.world.network.taps import MOST_BYTES, BufferedTap
 
 __all__ = ["AmqpTap"]
 
@@ -54,7 +54,7 @@ class _Channel:
     contents: dict[Direction, _Content] = field(default_factory=dict)
 
 
-class AmqpTap:
+class AmqpTap(BufferedTap):
     """Implements :class:`conformance.world.network.taps.Tap`.
 
     Marks: ``amqp_open``, ``publish_begins``, ``publish`` (its last frame), ``confirm`` (as
@@ -65,26 +65,8 @@ class AmqpTap:
     """
 
     def __init__(self, connection: int) -> None:
-        self._connection = connection
-        self._buffers: dict[Direction, bytearray] = {"to_broker": bytearray(), "to_client": bytearray()}
-        self._raw: dict[Direction, Raw] = {}
+        super().__init__(connection)
         self._channels: dict[int, _Channel] = {}
-
-    def feed(self, direction: Direction, data: bytes) -> list[Piece]:
-        """See :meth:`Tap.feed`."""
-        if direction in self._raw:
-            return self._raw[direction].feed(data)
-        self._buffers[direction] += data
-        pieces = []
-        while (piece := self._next(direction)) is not None:
-            pieces.append(piece)
-        return pieces
-
-    def rest(self, direction: Direction) -> bytes:
-        """See :meth:`Tap.rest`."""
-        rest = bytes(self._buffers[direction])
-        self._buffers[direction].clear()
-        return rest
 
     def _next(self, direction: Direction) -> Piece | None:
         buffer = self._buffers[direction]
@@ -183,10 +165,6 @@ class AmqpTap:
         taken = bytes(buffer[:size])
         del buffer[:size]
         return taken
-
-    def _give_up(self, direction: Direction) -> Piece:
-        self._raw[direction] = Raw()
-        return Piece(self.rest(direction))
 
 
 def _settle(channel: _Channel, tag: int, *, multiple: bool) -> tuple[str, ...]:

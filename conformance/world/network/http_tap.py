@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from conformance.faults.base import Direction, Piece
 from conformance.history.events import ConfirmSeen, PublishSeen, ReturnSeen, digest
-from conformance.world.network.taps import MOST_BYTES, Raw
+from conformance.world.network.taps import MOST_BYTES, BufferedTap
 
 __all__ = ["HttpTap"]
 
@@ -39,7 +39,7 @@ _CONTINUE = re.compile(rb"\AHTTP/1\.[01] 1[0-9][0-9]\b")
 _CHANNEL = 0
 
 
-class HttpTap:
+class HttpTap(BufferedTap):
     """Implements :class:`conformance.world.network.taps.Tap`.
 
     Marks: ``publish_begins`` and ``publish`` (a whole request), ``return``, ``confirm`` (a whole answer to one).
@@ -49,28 +49,10 @@ class HttpTap:
     """
 
     def __init__(self, connection: int) -> None:
-        self._connection = connection
-        self._buffers: dict[Direction, bytearray] = {"to_broker": bytearray(), "to_client": bytearray()}
-        self._raw: dict[Direction, Raw] = {}
+        super().__init__(connection)
         self._published = 0
         self._asked: deque[dict[str, Any] | None] = deque()
         """By request that has no answer yet, in order: what it published; None: nothing."""
-
-    def feed(self, direction: Direction, data: bytes) -> list[Piece]:
-        """See :meth:`Tap.feed`."""
-        if direction in self._raw:
-            return self._raw[direction].feed(data)
-        self._buffers[direction] += data
-        pieces = []
-        while (piece := self._next(direction)) is not None:
-            pieces.append(piece)
-        return pieces
-
-    def rest(self, direction: Direction) -> bytes:
-        """See :meth:`Tap.rest`."""
-        rest = bytes(self._buffers[direction])
-        self._buffers[direction].clear()
-        return rest
 
     def _next(self, direction: Direction) -> Piece | None:
         buffer = self._buffers[direction]
@@ -129,10 +111,6 @@ class HttpTap:
             return Piece(data, ("confirm",), (confirmed,))
         returned = (ReturnSeen, {**where, **told, "reply_text": "routed: false"})
         return Piece(data, ("return", "confirm"), (returned, confirmed))
-
-    def _give_up(self, direction: Direction) -> Piece:
-        self._raw[direction] = Raw()
-        return Piece(self.rest(direction))
 
 
 def _published(body: bytes) -> dict[str, Any] | None:
