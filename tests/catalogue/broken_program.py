@@ -44,7 +44,7 @@ class Publisher:
                 )
             except UnroutableError:
                 return "returned"
-            except (AMQPError, OSError):
+            except (AMQPError, OSError, ValueError):  # ValueError: pika's word for a socket reset as it was connected
                 self._failures += 1
                 if WAY == "optimist":
                     if self._failures % 20 == 0:
