@@ -1,0 +1,16 @@
+"""Publishers under faults, and whether all that they told is true: ``python -m benchmarks.soak_publishers``.
+
+::
+
+    __main__    the command line
+    run         the soak: rounds of calls under faults, each settled at its end
+    plan        which faults when, drawn by a seed                                      (pure)
+    acts        the faults themselves, and what was seen of them
+    cutting     cuts after the n-th byte of a connection; ``walk`` says after which     (walk: pure)
+    program     one publisher with many callers, in a process of its own
+    callers_…   the callers: threads or tasks; ``calls`` says what they call            (calls: pure)
+    records     what a program tells the soak, a line each
+    judge       the books, and what is wrong in them; ``leaks`` the same of what is left (pure)
+    queues      what the soak does to its queues over a straight connection
+    report      the table at the end                                                    (pure)
+"""
