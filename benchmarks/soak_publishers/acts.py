@@ -129,10 +129,9 @@ class Acts:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _publishers(self) -> list[str]:
-        """Of the connections that the broker has, those that give themselves no name: all others are the suite's."""
-        told = self._broker.ctl("list_connections", "--silent", "pid", "user_provided_name")
-        return [line for line in told.splitlines() if line.strip() and not line.partition("\t")[2].strip()]
+    def _publishers(self) -> bool:
+        """Whether the broker has connections of such publishers: they say what they are."""
+        return "durable_ws" in self._broker.ctl("list_connections", "--silent", "client_properties")
 
     @contextlib.contextmanager
     def _cutting(self) -> Iterator[None]:

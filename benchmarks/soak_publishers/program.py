@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import itertools
 import os
 import signal
 import sys
@@ -80,7 +81,7 @@ async def _tasks(url: str, drawers: list[Drawer], teller: Teller, heartbeat_s: i
     lines: asyncio.Queue[str] = asyncio.Queue()
 
     def read() -> None:
-        for line in [*iter(sys.stdin.readline, ""), "gone"]:
+        for line in itertools.chain(iter(sys.stdin.readline, ""), ["gone"]):
             loop.call_soon_threadsafe(lines.put_nowait, line)
 
     threading.Thread(target=read, name="commands", daemon=True).start()
