@@ -268,4 +268,6 @@ class AsyncPublisher:
 def _outcome(pending: Pending) -> str:
     """What became of a message whose outcome came before its caller was cancelled."""
     error = pending.exception()
-    return "confirmed" if error is None else str(error)
+    if error is not None:
+        return str(error)
+    return "confirmed" if pending.result().routed else "confirmed, but no queue is bound for it"

@@ -80,6 +80,7 @@ class Link:
         self._ledger: Ledger[Job] = Ledger(settings.window)
         self._connection: Session | None = None  # dialling, open, or closing
         self._host = 0  # which of the hosts is connected to, or was last
+        self._refusing: set[int] = set()  # hosts that said no for good, when they were asked last
         self._ready = False  # the publishing channel is open and confirms
         self._declaring_open = False  # the other channel is open
         self._declaring: str | None = None  # one declaration at a time: then a refusal names its exchange
@@ -217,15 +218,19 @@ class Link:
         in_order = self._closing and closed is None
         self._teller.disconnected(end.reason, in_order=in_order, unconfirmed=self._ledger.unconfirmed)
         permanent = closed is not None and closed.code not in _TRANSIENT_CODES
-        if not end.opened:
-            if closed is not None and permanent and "limit" not in closed.text:
-                said = f"({closed.code}) {closed.text.rstrip('.')}"
-                self._ledger.refused(f"the broker refused the connection: {said}")
-            elif end.refused:
-                self._failures = 0  # who is told at once need not wait longer each time
-                self._ledger.refused(end.reason)
-            else:
-                self._ledger.trouble(f"can't connect: {end.reason}")
+        hosts = len(self._settings.address.hosts)
+        refusal = _refusal(end)
+        if refusal is None:
+            self._refusing.discard(self._host)
+        else:
+            self._refusing.add(self._host)
+        if refusal is not None and len(self._refusing) == hosts:
+            self._refusing.clear()  # for the next message each is asked anew
+            if end.refused:
+                self._failures = hosts - 1  # who is told at once need not wait longer each time
+            self._ledger.refused(refusal)
+        elif not end.opened:
+            self._ledger.trouble(refusal or f"can't connect: {end.reason}")
         elif closed is None or not permanent:
             self._ledger.lost(end.reason)
         elif self._declaring is not None and closed.class_id == _EXCHANGE_CLASS:
@@ -239,7 +244,6 @@ class Link:
         if self._closing:
             self._closed.set()
             return
-        hosts = len(self._settings.address.hosts)
         self._host = (self._host + 1) % hosts
         self._failures += 1
         if self._failures % hosts:
@@ -332,3 +336,13 @@ class Link:
         self._timer, self._timer_at = None, float("inf")
         self._ledger.tick(self._loop.time())
         self.pump()
+
+
+def _refusal(end: End) -> str | None:
+    """Why a host will not have us, however long we wait; None: it may yet."""
+    if end.opened:
+        return None
+    closed = end.closed
+    if closed is not None and closed.code not in _TRANSIENT_CODES and "limit" not in closed.text:
+        return f"the broker refused the connection: ({closed.code}) {closed.text.rstrip('.')}"
+    return end.reason if end.refused else None

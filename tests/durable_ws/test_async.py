@@ -375,8 +375,14 @@ def test_cancelled_at_any_time(using: Using, queues: Queues, queue: str, seed: i
     assert "confirmed" in told.values()
 
 
-def test_cancelled_just_as_the_confirm_came(using: Using, queues: Queues, queue: str) -> None:
+@pytest.mark.parametrize(
+    ("exchange_has_queue", "said"), [(True, "confirmed"), (False, "confirmed, but no queue is bound for it")]
+)
+def test_cancelled_just_as_the_confirm_came(
+    using: Using, queues: Queues, exchange: Exchange, exchange_has_queue: bool, said: str
+) -> None:
     """The note says what the caller did not live to see."""
+    queue = queues.make(exchange, "#" if exchange_has_queue else "other")
     notes: list[str] = []
 
     async def body(make: Make) -> None:
@@ -404,8 +410,8 @@ def test_cancelled_just_as_the_confirm_came(using: Using, queues: Queues, queue:
         await asyncio.gather(task, return_exceptions=True)
 
     using(body)
-    assert notes == ["message m: confirmed: the call was cancelled"]
-    assert [got.body for got in queues.take(queue)] == [b"a"]
+    assert notes == [f"message m: {said}: the call was cancelled"]
+    assert [got.body for got in queues.take(queue)] == ([b"a"] if exchange_has_queue else [])
 
 
 def test_a_batch_that_is_cancelled(using: Using, link: Link, queues: Queues, queue: str) -> None:
