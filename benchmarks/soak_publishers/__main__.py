@@ -11,10 +11,11 @@ import contextlib
 import math
 import secrets
 import sys
+import time
 from collections.abc import Iterator, Sequence
 
 from benchmarks.soak_publishers.child import Kind
-from benchmarks.soak_publishers.plan import ROUND_S, Plan
+from benchmarks.soak_publishers.plan import ROUND_S, Act, Plan
 from benchmarks.soak_publishers.report import report
 from benchmarks.soak_publishers.run import soak
 from conformance.errors import ConformanceError, UsageError
@@ -30,12 +31,9 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         given = _arguments(words)
         seed = secrets.randbelow(10_000) if given.seed is None else given.seed
-        seconds = given.minutes * 60
-        count = max(1, round(seconds / ROUND_S))
-        plan = Plan(seed)
-        rounds = [plan.round(seconds / count - _SETTLE_S) for _ in range(count)]
         with _broker(given.broker) as broker:
-            _say(f"RabbitMQ {broker.version}, seed {seed}, {count} rounds of about {seconds / count:.0f} s")
+            _say(f"RabbitMQ {broker.version}, seed {seed}, {given.minutes:g} minutes in rounds of about {ROUND_S:g} s")
+            rounds = _rounds(Plan(seed), given.minutes * 60)
             outcome = soak(broker, rounds, seed=seed, programs=_PROGRAMS[given.only], callers=given.callers, tell=_say)
         _say("\n" + report(outcome))
     except ConformanceError as exc:
@@ -76,6 +74,16 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
             "--broker", f"{given.broker!r} runs already, and the soak kills its broker", "Leave it out, or write auto."
         )
     return given
+
+
+def _rounds(plan: Plan, seconds: float) -> Iterator[tuple[list[Act], bool]]:
+    """Rounds until the time is up, each with whether it is the last."""
+    ends = time.monotonic() + seconds
+    last = False
+    while not last:
+        left_s = ends - time.monotonic()
+        last = left_s < 1.5 * ROUND_S
+        yield plan.round((left_s if last else ROUND_S) - _SETTLE_S), last
 
 
 def _number(field: str, text: str, least: float, most: float, *, whole: bool = False) -> float:

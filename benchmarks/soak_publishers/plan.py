@@ -14,7 +14,7 @@ BIG: tuple[Kind, ...] = ("kill", "pause", "memory alarm", "disk alarm", "close")
 """The faults of the node; each is dealt once before any is dealt again."""
 
 ROUND_S = 45.0
-"""How long a round is about to last, without its settlement."""
+"""How long a round is about to last, its settlement included."""
 
 _LASTS_S: dict[Kind, tuple[float, float]] = {
     "kill": (0.0, 3.0),  # before it is started again

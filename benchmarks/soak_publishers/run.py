@@ -86,7 +86,7 @@ _IN_WORDS = 10
 
 def soak(
     broker: Broker,
-    rounds: Sequence[Sequence[Act]],
+    rounds: Iterable[tuple[Sequence[Act], bool]],
     *,
     seed: int,
     programs: Sequence[Kind] = ("threads", "tasks"),
@@ -97,7 +97,8 @@ def soak(
 
     Args:
         broker: started; its faults must be in the rounds only if it can have them.
-        rounds: what is done in each; the publishers are closed in the last one while they are called.
+        rounds: what is done in each, and whether it is the last one: then the publishers are closed while they are
+            called. The next one is drawn only when it is to begin.
         seed: of callers and cuts.
         programs: which publishers.
         callers: of each.
@@ -134,13 +135,13 @@ def soak(
 
 def _rounds(
     broker: Broker,
-    rounds: Sequence[Sequence[Act]],
+    rounds: Iterable[tuple[Sequence[Act], bool]],
     acts: Acts,
     stands: list[_Stand],
     outcome: Outcome,
     tell: Callable[[str], object],
 ) -> None:
-    for number, round_ in enumerate(rounds, start=1):
+    for number, (round_, last) in enumerate(rounds, start=1):
         for stand in stands:
             stand.child.command("go", number)
         for act in round_:
@@ -148,7 +149,7 @@ def _rounds(
             if any(stand.child.ended for stand in stands):
                 break
         outcome.seen.begin("calm")
-        hung = [stand for stand in stands if not stand.hold(number, close=number == len(rounds))]
+        hung = [stand for stand in stands if not stand.hold(number, close=last)]
         acts.sever()
         drain(broker.addresses.amqp, lambda queue, body, message_id: _find(stands, queue, body, message_id))
         for stand in stands:
