@@ -21,7 +21,10 @@ from conformance.faults.broker.looking import until
 from conformance.world.broker.base import Broker
 from conformance.world.network.proxy import LinkProxy
 
-__all__ = ["SEEN_BY", "Acts", "Seen"]
+__all__ = ["PRODUCT", "SEEN_BY", "Acts", "Seen"]
+
+PRODUCT = "soaked publisher"
+"""What the publishers call themselves at the broker."""
 
 _TOGGLE_S = 0.3
 _ALARM_S = 20.0
@@ -130,8 +133,8 @@ class Acts:
     # --- inside -----------------------------------------------------------------------------------
 
     def _publishers(self) -> bool:
-        """Whether the broker has connections of such publishers: they say what they are."""
-        return "durable_ws" in self._broker.ctl("list_connections", "--silent", "client_properties")
+        """Whether the broker has connections of the publishers: they say what they are."""
+        return PRODUCT in self._broker.ctl("list_connections", "--silent", "client_properties")
 
     @contextlib.contextmanager
     def _cutting(self) -> Iterator[None]:

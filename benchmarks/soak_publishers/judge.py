@@ -104,12 +104,14 @@ class Books:
         program: its name.
         keys: the routing keys that it uses.
         totals: is added to.
+        slack_s: so much after its deadline a call may end.
     """
 
-    def __init__(self, program: str, keys: Mapping[str, Key], totals: Totals) -> None:
+    def __init__(self, program: str, keys: Mapping[str, Key], totals: Totals, slack_s: float = SLACK_S) -> None:
         self._program = program
         self._keys = keys
         self._totals = totals
+        self._slack_s = slack_s
         self._calls: dict[int, str] = {}  # those that have not ended, with their ways
         self._ways: dict[int, str] = {}
         self._messages: dict[str, Told] = {}
@@ -135,7 +137,7 @@ class Books:
             case CallEnded(call, late_s):
                 way = self._calls.pop(call)
                 self._totals.latest_s = max(self._totals.latest_s, late_s)
-                if late_s > SLACK_S:
+                if late_s > self._slack_s:
                     self._say("a call ended late", f"{way} (call {call}) ended {late_s:.1f} s after its deadline")
             case Observed(message_id, key):
                 self._observed.setdefault((message_id, key), []).append(record)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchmarks.soak_publishers.judge import SLACK_S
 from benchmarks.soak_publishers.leaks import MOST_GROWTH_BYTES
 from benchmarks.soak_publishers.run import Outcome
 
@@ -25,7 +24,7 @@ def report(outcome: Outcome) -> str:
         ),
         _faults(outcome),
         _cuts(outcome),
-        f"The latest call ended {totals.latest_s:+.2f} s after its deadline ({SLACK_S:g} s are allowed).",
+        f"The latest call ended {totals.latest_s:+.2f} s after its deadline ({outcome.slack_s:g} s are allowed).",
         _memory(outcome),
         f"{outcome.rounds} rounds in {outcome.seconds / 60:.1f} minutes, load {_span(outcome.loads)}.",
         _verdict(outcome),

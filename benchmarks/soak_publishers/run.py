@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from benchmarks.soak_publishers.acts import SEEN_BY, Acts, Seen
+from benchmarks.soak_publishers.acts import PRODUCT, SEEN_BY, Acts, Seen
 from benchmarks.soak_publishers.bodies import read_body
 from benchmarks.soak_publishers.calls import EXCHANGE, KEYS
 from benchmarks.soak_publishers.child import Child, Kind
 from benchmarks.soak_publishers.cutting import Measure
-from benchmarks.soak_publishers.judge import Books, Totals, Wrong
+from benchmarks.soak_publishers.judge import SLACK_S, Books, Totals, Wrong
 from benchmarks.soak_publishers.leaks import Memory, Sample, census_wrongs, memory_of, memory_wrongs
 from benchmarks.soak_publishers.plan import Act
 from benchmarks.soak_publishers.queues import drain, make_queues, remove
@@ -53,6 +53,7 @@ class Outcome:
         memory: by program.
         rounds: that were settled.
         seconds: that it took.
+        slack_s: so much after its deadline a call might end.
         loads: the machine's load (1 minute) at the end of each round.
     """
 
@@ -67,6 +68,7 @@ class Outcome:
     rounds: int = 0
     seconds: float = 0.0
     loads: list[float] = field(default_factory=list)
+    slack_s: float = SLACK_S
 
     def add(self, wrongs: Iterable[Wrong]) -> None:
         """Take in what is wrong; of each kind the first ten stay in words."""
@@ -91,6 +93,7 @@ def soak(
     seed: int,
     programs: Sequence[Kind] = ("threads", "tasks"),
     callers: int = 8,
+    slack_s: float = SLACK_S,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Outcome:
     """Run a soak.
@@ -102,12 +105,13 @@ def soak(
         seed: of callers and cuts.
         programs: which publishers.
         callers: of each.
+        slack_s: so much after its deadline a call may end.
         tell: takes a line of progress.
 
     Raises:
         HarnessError: the soak itself could not go on.
     """
-    outcome = Outcome()
+    outcome = Outcome(slack_s=slack_s)
     began = time.monotonic()
     url = broker.addresses.amqp
     make_queues(url)
@@ -171,7 +175,7 @@ class _Stand:
         self._outcome = outcome
         self._began = began
         self._news = threading.Condition()
-        self._books = Books(kind, KEYS, outcome.totals)
+        self._books = Books(kind, KEYS, outcome.totals, outcome.slack_s)
         self._wrongs: list[Wrong] = []
         self._held = 0
         self._before: Census | None = None
@@ -279,7 +283,8 @@ def _url_of(url: str, proxies: list[LinkProxy]) -> str:
     parts = urlsplit(url)
     who, at, _ = parts.netloc.rpartition("@")
     hosts = ",".join("{}:{}".format(*proxy.address) for proxy in proxies)
-    return urlunsplit(parts._replace(netloc=f"{who}{at}{hosts}"))
+    query = urlencode({"client_properties": {"product": PRODUCT}})
+    return urlunsplit(parts._replace(netloc=f"{who}{at}{hosts}", query=query))
 
 
 def _measured(proxy: LinkProxy, url: str) -> dict[Direction, int]:
