@@ -31,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         given = _arguments(words)
         seed = secrets.randbelow(10_000) if given.seed is None else given.seed
-        with _broker(given.broker) as broker:
+        with _broker(given.broker, given.image) as broker:
             _say(f"RabbitMQ {broker.version}, seed {seed}, {given.minutes:g} minutes in rounds of about {ROUND_S:g} s")
             rounds = _rounds(Plan(seed), given.minutes * 60)
             outcome = soak(broker, rounds, seed=seed, programs=_PROGRAMS[given.only], callers=given.callers, tell=_say)
@@ -62,6 +62,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--broker", default="auto", help="how to get a RabbitMQ: auto, docker, local, provisioned [auto]"
     )
+    parser.add_argument("--image", help="run this RabbitMQ image in Docker")
     given = parser.parse_args(words)
     given.minutes = _number("--minutes", given.minutes, 0.1, 24 * 60)
     given.callers = int(_number("--callers", given.callers, 1, 200, whole=True))
@@ -103,8 +104,8 @@ def _number(field: str, text: str, least: float, most: float, *, whole: bool = F
 
 
 @contextlib.contextmanager
-def _broker(way: str) -> Iterator[Broker]:
-    broker = choose_broker(way, on_progress=_say)
+def _broker(way: str, image: str | None) -> Iterator[Broker]:
+    broker = choose_broker(way, image=image, on_progress=_say)
     missing = {"kill", "pause", "ctl"} - broker.capabilities
     if missing:
         raise UsageError("--broker", f"{way!r} can't be asked for: {', '.join(sorted(missing))}", "Take provisioned.")

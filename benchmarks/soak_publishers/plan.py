@@ -18,7 +18,7 @@ ROUND_S = 45.0
 
 _LASTS_S: dict[Kind, tuple[float, float]] = {
     "kill": (0.0, 3.0),  # before it is started again
-    "pause": (5.0, 8.0),  # a publisher with heart-beats of 2 s gives up after 4 to 5
+    "pause": (7.0, 9.0),  # a publisher with heart-beats of 2 s gives up after 4 to 5
     "memory alarm": (2.0, 5.0),
     "disk alarm": (2.0, 5.0),
     "close": (0.5, 2.0),  # after it
