@@ -36,7 +36,7 @@ class Publisher:
     Args:
         url: ``amqp://user:password@host:5672/vhost``, ``amqps://…``; None: the environment's ``RABBITMQ_URL``. Several
             hosts of one cluster stand with commas between them, ``amqp://user:password@one:5672,two:5672/vhost``: they
-            are tried in turn, and the next one is taken when a connection is lost.
+            are tried in turn, and the next one is taken when a connection is lost; a login is refused once all refuse.
         exchanges: an :class:`Exchange` (or a mapping of its fields) for each name that ``to=`` takes; None:
             ``pubsub`` (durable topic ``durable-websocket-pubsub``) and ``broadcast`` (durable fanout
             ``durable-websocket-broadcast``). Each is declared when it is first published to.
