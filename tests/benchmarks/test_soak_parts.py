@@ -75,10 +75,10 @@ def test_plans_deal_each_fault() -> None:
 
 def test_calls_are_drawn_by_the_seed() -> None:
     """The same for the same caller; tags are never the same; every way, key and size comes; twins share an id."""
-    calls, same = ([drawer.draw(1) for _ in range(400)] for drawer in (Drawer(1, "a", 0, cancels=True),) * 2)
-    other = Drawer(1, "a", 0, cancels=True)
+    one, other = (Drawer(1, "a", 0, cancels=True) for _ in range(2))
+    calls = [one.draw(1) for _ in range(400)]
     assert calls == [other.draw(1) for _ in range(400)]
-    messages = [message for call in [*calls, *same] for message in call.messages]
+    messages = [message for call in calls for message in call.messages]
     assert len({message.tag for message in messages}) == len(messages)
     assert {call.way for call in calls} == {"publish", "submit", "batch", "publish_many", "twins"}
     assert {message.key for message in messages} == set(KEYS)
@@ -87,9 +87,9 @@ def test_calls_are_drawn_by_the_seed() -> None:
     assert all(Drawer(1, "s", 0, cancels=False).draw(1).cancel_after_s is None for _ in range(50))
     for call in calls:
         if call.way == "twins":
-            one, two = call.messages
-            assert one.message_id == two.message_id == one.tag
-            assert one.key != two.key
+            first, second = call.messages
+            assert first.message_id == second.message_id == first.tag
+            assert first.key != second.key
         elif call.way == "publish_many":
             assert all(message.message_id is None for message in call.messages)
 
