@@ -78,16 +78,32 @@ def test_all_refuse_the_login(publish: Publish) -> None:
         assert [len(broker.of(commands.Connection.StartOk)) for broker in (first, second)] == [1, 1]
 
 
-@both
-def test_one_refuses_and_one_is_away(publish: Publish) -> None:
-    """The one that is away may take it yet: it is tried until the deadline."""
+@pytest.fixture
+def gone() -> int:
+    """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        gone = closed.getsockname()[1]
+        port: int = closed.getsockname()[1]
+    return port
+
+
+@both
+def test_one_refuses_and_one_is_away(publish: Publish, gone: int) -> None:
+    """The one that is away may take it yet: at the deadline it is not sent, and nothing was refused for good."""
     with FakeBroker(refuse_login) as first:
         with pytest.raises(NotSent, match="the deadline passed without a connection") as caught:
             publish(url_of(first.port, gone), timeout=1.0)
         assert not isinstance(caught.value, Refused)
-        assert len(first.talks) > 1
+
+
+def test_both_are_asked_again_and_again(gone: int) -> None:
+    """As long as one of them may take it."""
+    with FakeBroker(refuse_login) as first:
+        publisher = Publisher(url_of(first.port, gone), **_OPTIONS, close_timeout_s=0.1)
+        with publisher:
+            future = publisher.submit("a")
+            first.wait(lambda: len(first.of(commands.Connection.StartOk)) >= 3, "it logs in once more")
+            assert not future.done()
+        assert type(future.exception()) is NotSent
 
 
 def test_each_message_asks_every_host_anew() -> None:
