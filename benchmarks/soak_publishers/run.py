@@ -33,6 +33,7 @@ from durable_ws import Exchange, Publisher
 __all__ = ["HEARTBEAT_S", "Outcome", "soak"]
 
 HEARTBEAT_S = 2
+_READY_S = 60.0
 _HELD_S = 120.0
 """The longest that calls may go on after the faults, before those that have not ended are taken for hung: far more than
 the longest deadline, as a call of many messages may wait for room with each of them."""
@@ -145,6 +146,8 @@ def _rounds(
     outcome: Outcome,
     tell: Callable[[str], object],
 ) -> None:
+    for stand in stands:
+        stand.wait_ready()
     for number, (round_, last) in enumerate(rounds, start=1):
         for stand in stands:
             stand.child.command("go", number)
@@ -189,6 +192,20 @@ class _Stand:
 
     def __exit__(self, *exc: object) -> None:
         self.child.__exit__(None, None, None)
+
+    def wait_ready(self) -> None:
+        """Wait until the program hears commands.
+
+        Raises:
+            HarnessError: it does not begin.
+        """
+        with self._news:
+            ends = time.monotonic() + _READY_S
+            while self._before is None:
+                if self.child.ended or time.monotonic() > ends:
+                    said = self.child.last_words()
+                    raise HarnessError(f"the program of the publisher for {self.child.kind} does not begin\n{said}")
+                self._news.wait(0.5)  # as below
 
     def hold(self, number: int, *, close: bool) -> bool:
         """Have the calls of the round come to their ends (and the publisher closed); whether they did."""

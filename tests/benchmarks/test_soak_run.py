@@ -13,6 +13,7 @@ from conformance.world.broker.base import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
+CALM = Act("calm", 1.0)
 CUTS = Act("cuts", 2.0, cutting=True)
 
 
@@ -20,7 +21,7 @@ def test_a_short_soak(broker: Broker) -> None:
     """Threads and tasks, through cuts and an administrator's close, closed in the midst of calls: nothing is wrong."""
     if "ctl" not in broker.capabilities:
         pytest.skip("the broker that was named can't be asked what connections it has (rabbitmqctl)")
-    rounds = [([CUTS, Act("close", 0.5)], False), ([CUTS], True)]
+    rounds = [([CALM, CUTS, CALM, Act("close", 0.5)], False), ([CALM, CUTS], True)]
     outcome = soak(broker, rounds, seed=1, callers=4, slack_s=60.0)
     told = report(outcome)
     assert not outcome.count, told
