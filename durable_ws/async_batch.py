@@ -34,7 +34,7 @@ class AsyncBatch:
 
     def __init__(self, submit: Callable[..., Awaitable[asyncio.Future[Receipt]]]) -> None:
         self._submit = submit
-        self._fates: list[asyncio.Future[Receipt] | ConfigError] = []
+        self._fates: list[asyncio.Future[Receipt] | ConfigError | InvalidState] = []
 
     async def publish(self, payload: object, to: str = "pubsub", routing_key: str = "", **options: Any) -> None:
         """Publish one message; takes what :meth:`AsyncPublisher.publish` takes. Waits only while the window is full.
@@ -78,7 +78,7 @@ class AsyncBatch:
         Raises:
             InvalidState: some are under way; :meth:`wait` for them.
         """
-        if not all(isinstance(fate, ConfigError) or fate.done() for fate in self._fates):
+        if not all(not isinstance(fate, asyncio.Future) or fate.done() for fate in self._fates):
             raise InvalidState("some messages of the batch are under way: await batch.wait()")
         return tuple(_outcome(fate) for fate in self._fates)
 
@@ -105,6 +105,10 @@ class AsyncBatch:
             if not exc.field.startswith("payload"):
                 raise
             self._fates.append(exc)
+        except InvalidState as exc:  # closed meanwhile; before the first one the error alone says it all
+            if self._fates:
+                self._fates.append(exc)
+            raise
 
     def _cancel(self) -> None:
         for fate in self._fates:
@@ -112,8 +116,8 @@ class AsyncBatch:
                 fate.cancel()
 
 
-def _outcome(fate: asyncio.Future[Receipt] | ConfigError) -> Receipt | DurableWsError:
-    if isinstance(fate, ConfigError):
+def _outcome(fate: asyncio.Future[Receipt] | ConfigError | InvalidState) -> Receipt | DurableWsError:
+    if not isinstance(fate, asyncio.Future):
         return fate
     if fate.cancelled():
         return InvalidState("the call was cancelled")

@@ -54,9 +54,11 @@ class Batch:
             except ConfigError as exc:
                 if not exc.field.startswith("payload"):
                     raise
-                failed: Future[Receipt] = Future()
-                failed.set_exception(exc)
-                self._fates.append(failed)
+                self._fates.append(_failed(exc))
+            except InvalidState as exc:  # closed meanwhile; before the first one the error alone says it all
+                if self._fates:
+                    self._fates.append(_failed(exc))
+                raise
 
     def wait(self) -> tuple[Receipt | DurableWsError, ...]:
         """Wait until each message is settled (each by its deadline) and return the outcomes, in order."""
@@ -86,6 +88,12 @@ class Batch:
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise InvalidState("this batch was begun before a fork and is the parent's: begin one in this process")
+
+
+def _failed(error: DurableWsError) -> Future[Receipt]:
+    failed: Future[Receipt] = Future()
+    failed.set_exception(error)
+    return failed
 
 
 def _outcome(fate: Future[Receipt]) -> Receipt | DurableWsError:

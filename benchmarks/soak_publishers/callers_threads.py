@@ -194,8 +194,8 @@ class Taken:
         elif isinstance(outcomes, BaseException):
             cause, outcomes = outcomes, ()
         told = list(outcomes) if isinstance(outcomes, list | tuple) else []
-        if cause is not None and len(told) == len(messages) - 1:
-            told.append(cause)  # of the payload that was taken last, and not taken in
+        if not told and len(messages) == 1 and cause is not None:
+            told = [cause]  # where it is the first one, the error alone says it all
         for message, outcome in zip(messages, told, strict=False):
             teller.tell(told_of(message.tag, outcome))
         return isinstance(cause, InvalidState)

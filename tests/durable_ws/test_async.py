@@ -194,6 +194,31 @@ def test_every_fate(using: Using, queues: Queues, exchange: Exchange) -> None:
     using(body)
 
 
+def test_publish_many_on_a_publisher_that_is_closed_meanwhile(using: Using, queues: Queues, queue: str) -> None:
+    """Each payload that was taken has its fate, the one that came too late as well; a first one is the error itself."""
+
+    async def body(make: Make) -> None:
+        publisher = make()
+
+        async def payloads() -> AsyncIterator[str]:
+            yield "a"
+            await publisher.close()
+            yield "b"
+            yield "c"
+
+        with pytest.raises(BatchError) as caught:
+            await publisher.publish_many(payloads())
+        first, second = caught.value.outcomes
+        assert isinstance(first, Receipt)
+        assert isinstance(second, InvalidState)
+        assert caught.value.__cause__ is second
+        with pytest.raises(InvalidState):
+            await publisher.publish_many(["d"])
+
+    using(body)
+    assert [got.body for got in queues.take(queue)] == [b"a"]
+
+
 def test_a_block_or_an_iterable_that_raises(using: Using, queues: Queues, queue: str) -> None:
     """Their own error goes on, with what became of the messages."""
 

@@ -113,6 +113,17 @@ def test_publish_each_stops_where_no_payload_is_at_fault(batch: Batch) -> None:
     assert batch.wait() == (receipt("a"),)
 
 
+def test_publish_each_on_a_publisher_that_is_closed_meanwhile(batch: Batch) -> None:
+    """The payload that was taken and not published has its fate, too; where it is the first, the error says it all."""
+    closed = InvalidState("the publisher is closed: make a new one")
+    with pytest.raises(InvalidState):
+        batch.publish_each([closed], "pubsub", "")
+    assert batch.wait() == ()
+    with pytest.raises(InvalidState):
+        batch.publish_each(["a", closed, "c"], "pubsub", "")
+    assert batch.wait() == (receipt("a"), closed)
+
+
 def test_publish_each_takes_from_the_iterable_one_by_one(played: Played, batch: Batch) -> None:
     """It is not read ahead, so that an endless one is bounded by the window."""
 
