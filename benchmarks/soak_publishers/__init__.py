@@ -15,5 +15,6 @@
     judge       the books, and what is wrong in them; ``leaks`` the same of what is left (pure)
     bodies      bodies that tell which message they are                                 (pure)
     queues      what the soak does to its queues over a straight connection
+    outcome     what it all came to; ``seen``: what publishers saw of the faults
     report      the table at the end                                                    (pure)
 """

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import cast
 
 from benchmarks.soak_publishers.cutting import CutWalking, Sever
-from benchmarks.soak_publishers.plan import Act, Kind
+from benchmarks.soak_publishers.plan import Act
 from benchmarks.soak_publishers.queues import Binding
-from benchmarks.soak_publishers.records import ConnectionFact
+from benchmarks.soak_publishers.seen import Seen
 from benchmarks.soak_publishers.walk import Walk
 from conformance.errors import HarnessError
 from conformance.faults.base import make_fault
@@ -21,7 +20,7 @@ from conformance.faults.broker.looking import until
 from conformance.world.broker.base import Broker
 from conformance.world.network.proxy import LinkProxy
 
-__all__ = ["PRODUCT", "SEEN_BY", "Acts", "Seen"]
+__all__ = ["PRODUCT", "Acts"]
 
 PRODUCT = "soaked publisher"
 """What the publishers call themselves at the broker."""
@@ -29,44 +28,6 @@ PRODUCT = "soaked publisher"
 _TOGGLE_S = 0.3
 _ALARM_S = 20.0
 _GONE_S = 60.0
-
-SEEN_BY: dict[Kind, tuple[str, str]] = {
-    "kill": ("lost", ""),
-    "pause": ("lost", "heart-beats"),
-    "memory alarm": ("blocked", ""),
-    "disk alarm": ("blocked", ""),
-    "close": ("lost", "CONNECTION_FORCED"),
-}
-"""What a publisher's observer is told of at least once, if the fault was there: the event, and a part of its reason."""
-
-
-class Seen:
-    """What was seen of the faults. Safe for threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.now: Kind = "calm"
-        self.times: Counter[Kind] = Counter()
-        self.lost: Counter[Kind] = Counter()
-        self.not_connected: Counter[Kind] = Counter()
-        self.blocked: Counter[Kind] = Counter()
-        self.effect: Counter[Kind] = Counter()
-
-    def begin(self, kind: Kind) -> None:
-        """From now on this is what happens."""
-        with self._lock:
-            self.now = kind
-            self.times[kind] += 1
-
-    def take(self, fact: ConnectionFact) -> None:
-        """A publisher's observer was told of this."""
-        with self._lock:
-            kind = self.now
-            self.lost[kind] += fact.event == "lost"
-            self.not_connected[kind] += fact.event == "not connected"
-            self.blocked[kind] += fact.event == "blocked"
-            event, part = SEEN_BY.get(kind, ("", ""))
-            self.effect[kind] += fact.event == event and part in fact.reason
 
 
 class Acts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.soak_publishers.leaks import MOST_GROWTH_BYTES
-from benchmarks.soak_publishers.run import Outcome
+from benchmarks.soak_publishers.outcome import Outcome
 
 __all__ = ["report"]
 

@@ -9,20 +9,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from benchmarks.soak_publishers.acts import PRODUCT, SEEN_BY, Acts, Seen
+from benchmarks.soak_publishers.acts import PRODUCT, Acts
 from benchmarks.soak_publishers.bodies import read_body
 from benchmarks.soak_publishers.calls import EXCHANGE, KEYS
 from benchmarks.soak_publishers.child import Child, Kind
 from benchmarks.soak_publishers.cutting import Measure
-from benchmarks.soak_publishers.judge import SLACK_S, Books, Totals, Wrong
-from benchmarks.soak_publishers.leaks import Memory, Sample, census_wrongs, memory_of, memory_wrongs
+from benchmarks.soak_publishers.judge import SLACK_S, Books, Wrong
+from benchmarks.soak_publishers.leaks import Sample, census_wrongs, memory_of, memory_wrongs
+from benchmarks.soak_publishers.outcome import Outcome
 from benchmarks.soak_publishers.plan import Act
 from benchmarks.soak_publishers.queues import drain, make_queues, remove
 from benchmarks.soak_publishers.records import Census, ConnectionFact, Held, Record, Trouble
+from benchmarks.soak_publishers.seen import SEEN_BY
 from benchmarks.soak_publishers.walk import Walk
 from conformance.errors import HarnessError
 from conformance.faults.base import Direction
@@ -30,61 +31,13 @@ from conformance.world.broker.base import Broker
 from conformance.world.network.proxy import LinkProxy, Network
 from durable_ws import Exchange, Publisher
 
-__all__ = ["HEARTBEAT_S", "Outcome", "soak"]
+__all__ = ["HEARTBEAT_S", "soak"]
 
 HEARTBEAT_S = 2
 _READY_S = 60.0
 _HELD_S = 120.0
 """The longest that calls may go on after the faults, before those that have not ended are taken for hung: far more than
 the longest deadline, as a call of many messages may wait for room with each of them."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """What a soak came to.
-
-    Attributes:
-        wrongs: what is wrong, the first of each kind in words.
-        count: how often each kind was found.
-        inconclusive: why the soak says nothing, or less than it should.
-        totals: of calls and messages.
-        seen: of the faults.
-        cuts: by what was cut.
-        walk: where connections were cut; None: none were.
-        memory: by program.
-        rounds: that were settled.
-        seconds: that it took.
-        slack_s: so much after its deadline a call might end.
-        loads: the machine's load (1 minute) at the end of each round.
-    """
-
-    wrongs: list[Wrong] = field(default_factory=list)
-    count: Counter[str] = field(default_factory=Counter)
-    inconclusive: list[str] = field(default_factory=list)
-    totals: Totals = field(default_factory=Totals)
-    seen: Seen = field(default_factory=Seen)
-    cuts: Counter[str] = field(default_factory=Counter)
-    walk: Walk | None = None
-    memory: dict[str, Memory | None] = field(default_factory=dict)
-    rounds: int = 0
-    seconds: float = 0.0
-    loads: list[float] = field(default_factory=list)
-    slack_s: float = SLACK_S
-
-    def add(self, wrongs: Iterable[Wrong]) -> None:
-        """Take in what is wrong; of each kind the first ten stay in words."""
-        for wrong in wrongs:
-            self.count[wrong.kind] += 1
-            if self.count[wrong.kind] <= _IN_WORDS:
-                self.wrongs.append(wrong)
-
-    @property
-    def exit_status(self) -> int:
-        """0: all is well; 1: something is wrong; 3: inconclusive."""
-        return 1 if self.count else 3 if self.inconclusive else 0
-
-
-_IN_WORDS = 10
 
 
 def soak(
@@ -251,7 +204,7 @@ class _Stand:
                 case Held(number, unsettled, rss_bytes, blocks):
                     self._held = number
                     published = sum(
-                        count for (program, *_), count in self._outcome.totals.messages.items() if program == kind
+                        count for (program, *_), count in [*self._outcome.totals.messages.items()] if program == kind
                     )
                     at_s = time.monotonic() - self._began
                     self.samples.append(Sample(at_s, published, rss_bytes, blocks))

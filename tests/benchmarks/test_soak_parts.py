@@ -14,10 +14,10 @@ from benchmarks.soak_publishers.calls import KEYS, Drawer
 from benchmarks.soak_publishers.fates import told_of
 from benchmarks.soak_publishers.judge import Wrong
 from benchmarks.soak_publishers.leaks import MOST_GROWTH_BYTES, Sample, census_wrongs, memory_of, memory_wrongs
+from benchmarks.soak_publishers.outcome import Outcome
 from benchmarks.soak_publishers.plan import BIG, Plan
 from benchmarks.soak_publishers.records import Census, MessageTold, decode, encode
 from benchmarks.soak_publishers.report import report
-from benchmarks.soak_publishers.run import Outcome
 from benchmarks.soak_publishers.walk import CutPoint, Walk, frame_name
 from durable_ws import InvalidState, Nacked, NotSent, OutcomeUnknown, Receipt, Refused, Unroutable
 
