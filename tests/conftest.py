@@ -7,9 +7,15 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import Phase, settings
 
 from conformance.world.broker.base import Broker
 from conformance.world.broker.choose import choose_broker
+
+# For mutation runs: the same examples each time, and a failure is enough, however long its example is.
+settings.register_profile(
+    "mutation", derandomize=True, database=None, deadline=None, phases=(Phase.explicit, Phase.generate)
+)
 
 
 @pytest.fixture
