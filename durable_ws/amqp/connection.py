@@ -242,7 +242,7 @@ class Connection:
         place, size = 0, len(data)
         confirmable = self._channels
         while size - place >= 8:  # no frame is shorter
-            # Confirms are most of what a publisher ever hears, and all of one form.
+            # Confirms are most of what a publisher ever hears, and all of one form: they are read here only.
             if size - place >= _CONFIRM_BYTES and data[place] == _METHOD:
                 _, number, length, class_id, method_id, tag, bits, end = _CONFIRM.unpack_from(data, place)
                 if length == 13 and class_id == 60 and method_id in (80, 120) and end == _END:
@@ -389,9 +389,6 @@ class Connection:
             arguments.integer(2)
             channel.text = arguments.short_text()
             channel.header_due = True
-        elif method in (_ACK, _NACK):
-            tag = arguments.integer(8)
-            events.append(Confirmed(number, tag, arguments.integer(1) & 1 == 1, method == _NACK))
         elif method == (85, 11):
             events.append(Selected(number))
         elif method == (40, 11):
@@ -417,8 +414,6 @@ class Connection:
         self._out.append(struct.pack(">BHIHH", _METHOD, number, len(arguments) + 4, class_id, method_id))
         self._out.append(arguments + b"\xce")
 
-
-_ACK, _NACK = (60, 80), (60, 120)
 
 _HANDSHAKE: dict[tuple[_State, tuple[int, int]], Callable[[Connection, Payload, list[Event]], None]] = {
     (_State.START, (10, 10)): Connection._on_start,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 __all__ = ["Malformed", "Payload"]
 
 
@@ -52,10 +50,9 @@ class Payload:
 
         Source: AMQP 0-9-1, 4.2.6.1 and 1.8.3. What stands behind it is left unread.
         """
-        flags = struct.unpack(">H", self._take(2))[0]
-        more = flags
+        flags = more = self.integer(2)
         while more & 1:  # further words of flags, which class basic does not use
-            more = struct.unpack(">H", self._take(2))[0]
+            more = self.integer(2)
         for flag in range(15, 7, -1):
             if not flags >> flag & 1:
                 continue
