@@ -344,7 +344,7 @@ class Ledger(Generic[_K]):
 
     def _settle(self, entry: Entry[_K], fate: Fate, reason: str) -> None:
         key = entry.key
-        if entry.settled or key is None:
+        if key is None:  # settled before
             return
         entry.settled = True
         entry.key = None

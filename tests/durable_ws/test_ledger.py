@@ -347,6 +347,177 @@ def test_what_is_settled_does_not_pile_up() -> None:
     assert not waits.settled
 
 
+def test_why_a_message_is_late() -> None:
+    """At the deadline the reason is what stood in its way, the first of these that holds."""
+
+    def reason(ledger: Ledger) -> str:
+        ledger.publish("late", "late", "x", 5.0)
+        write_all(ledger)
+        ledger.tick(5.0)
+        (event,) = [event for event in ledger.settled() if event.key == "late"]
+        return event.reason
+
+    assert reason(Ledger(1)) == "the deadline passed without a connection (no connection yet)"
+    ledger = Ledger(1)
+    ledger.trouble("can't connect")
+    assert reason(ledger) == "the deadline passed without a connection (can't connect)"
+    ledger = ready()
+    ledger.blocked("low on memory")
+    ledger.lost("cut")
+    assert reason(ledger) == "the deadline passed without a connection (cut)"
+    ledger.opened()
+    assert reason(ledger) == "the deadline passed before the broker answered the declaration of 'x'"
+    ledger.declared("x")
+    assert reason(ledger) == "the deadline passed without a confirm"
+    ledger.blocked("low on memory")
+    assert reason(ledger) == "the deadline passed while the broker blocks publishers (low on memory)"
+    ledger = ready(window=2)
+    publish(ledger, 0, 1)
+    assert reason(ledger) == "the deadline passed while 2 earlier messages were unconfirmed"
+
+
+def test_what_the_broker_answers_is_told() -> None:
+    """In one sentence, with how often it was tried."""
+    ledger = ready()
+    publish(ledger, 0, 1, 2)
+    write_all(ledger)
+    ledger.lost("cut")
+    reopen(ledger)
+    write_all(ledger)
+    ledger.returned("m0", "NO_ROUTE")
+    ledger.returned("m0", "twice")
+    ledger.ack(1)
+    ledger.nack(3, multiple=True)
+    nacked = "the broker could not take responsibility for it (basic.nack)"
+    doubt = "an earlier attempt, whose confirm never came, may have found one"
+    assert ledger.settled() == [
+        Settled(0, Fate.RETURNED, 2, f"no queue is bound for it (NO_ROUTE); {doubt}"),
+        Settled(1, Fate.NACKED, 2, nacked),
+        Settled(2, Fate.NACKED, 2, nacked),
+    ]
+
+
+def test_one_deadline_for_several() -> None:
+    """Those of one deadline are told in the order in which they came, whatever else waits."""
+    ledger = ready()
+    publish(ledger, 0, 1, deadline=5.0)
+    publish(ledger, 2, 3, deadline=4.0)
+    publish(ledger, 4, deadline=5.0)
+    ledger.tick(5.0)
+    assert [event.key for event in ledger.settled()] == [2, 3, 0, 1, 4]
+    assert ledger.next_deadline() is None
+
+
+def test_what_waits_behind_an_id_keeps_its_order() -> None:
+    """One answer for several ids lets go what waits behind each: by tag, and then as it came; before all else."""
+    ledger = ready(window=3)
+    for key, message_id in enumerate(["a", "b", "a", "b", "a", "b", "c", "d"]):
+        ledger.publish(key, message_id, "x", FAR)
+    assert write_all(ledger) == [0, 1, 6]
+    ledger.ack(2, multiple=True)
+    assert write_all(ledger) == [2, 3]
+    ledger.ack(0, multiple=True)
+    assert write_all(ledger) == [4, 5, 7]
+    ledger.ack(0, multiple=True)
+    assert len(fates(ledger)) == 8
+
+
+def test_a_refusal_after_a_doubt() -> None:
+    """What was written before may be there, whatever is refused now: the exchange, the message, the channel."""
+    for refuse in (
+        lambda ledger: ledger.exchange_refused("x", "no"),
+        lambda ledger: ledger.refused("no"),
+        lambda ledger: (reopen(ledger), ledger.write(), ledger.unwritten("no")),
+    ):
+        ledger = ready()
+        publish(ledger, 0)
+        write_all(ledger)
+        ledger.lost("cut")
+        publish(ledger, 1)
+        refuse(ledger)
+        first, *_ = ledger.settled()
+        assert first == Settled(0, Fate.UNKNOWN, 1, "no")
+
+
+def test_refusals_say_why() -> None:
+    """Each in the words that came with it; what has its fate already keeps it."""
+    ledger = ready()
+    publish(ledger, 0, exchange="gone")
+    publish(ledger, 1)
+    ledger.exchange_refused("gone", "404")
+    ledger.exchange_refused("gone", "again")
+    ledger.exchange_refused("unheard of", "404")
+    ledger.refused("403")
+    ledger.close("closed")
+    assert ledger.settled() == [Settled(0, Fate.REFUSED, 0, "404"), Settled(1, Fate.REFUSED, 0, "403")]
+    publish(ledger, 2)
+    assert ledger.unsettled == 1
+    ledger.close("closed")
+    assert ledger.settled() == [Settled(2, Fate.NOT_SENT, 0, "closed")]
+    assert ledger.settled() == []
+    assert ledger.unsettled == 0
+
+
+def test_a_declaration_that_nobody_waits_for() -> None:
+    """Is known all the same."""
+    ledger = Ledger[int](10)
+    ledger.opened()
+    ledger.declared("x")
+    publish(ledger, 0)
+    assert ledger.undeclared == []
+    assert write_all(ledger) == [0]
+
+
+def test_the_broker_minds_one_that_it_has_returned() -> None:
+    """A message alone that came back before the channel was closed is not there, but was not what was minded."""
+    ledger = ready()
+    publish(ledger, 0)
+    write_all(ledger)
+    ledger.returned("m0", "NO_ROUTE")
+    ledger.poisoned("406")
+    reopen(ledger)
+    assert write_all(ledger) == [0]
+    ledger.returned("m0", "NO_ROUTE")
+    ledger.poisoned("406")
+    assert ledger.settled() == [Settled(0, Fate.REFUSED, 2, "406")]
+
+
+def test_one_alone_does_not_hold_the_others_up_for_long() -> None:
+    """It waits until the channel is empty, then has it for itself; then several go again."""
+    ledger = ready()
+    publish(ledger, 0, 1)
+    write_all(ledger)
+    ledger.poisoned("406")
+    reopen(ledger)
+    publish(ledger, 2, 3)
+    assert write_all(ledger) == [0]
+    ledger.ack(1)
+    assert write_all(ledger) == [1]
+    ledger.nack(2)
+    assert write_all(ledger) == [2, 3]
+    ledger.lost("cut")
+    reopen(ledger)
+    assert write_all(ledger) == [2, 3]
+
+
+def test_tags_begin_anew_on_each_channel() -> None:
+    """And rise by one with each write."""
+    ledger = ready(window=2)
+    publish(ledger, 0, 1, 2)
+    write_all(ledger)
+    ledger.lost("cut")
+    reopen(ledger)
+    assert write_all(ledger) == [0, 1]
+    assert ledger.unconfirmed == 2
+    ledger.ack(2)
+    assert fates(ledger) == {1: Fate.CONFIRMED}
+    assert write_all(ledger) == [2]
+    ledger.ack(3)
+    ledger.ack(1)
+    assert fates(ledger) == {2: Fate.CONFIRMED, 0: Fate.CONFIRMED}
+    assert ledger.unconfirmed == 0
+
+
 @dataclass
 class Attempt:
     """One write as the model broker sees it."""
