@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +15,10 @@ from durable_ws import ConfigError, Exchange, Publisher
 URL = "amqp://guest:guest@127.0.0.1:1/%2F"
 LOOP: list[Any] = []
 LOOP.append(LOOP)
+try:
+    json.dumps(10**5000)
+except ValueError as exc:
+    TOO_MANY_DIGITS = str(exc)  # Python's words
 
 
 def url(url: Any) -> Callable[[], object]:
@@ -176,9 +182,69 @@ def test_an_error_names_field_problem_and_way_out(
     assert caught.value.field == field
     assert problem in caught.value.problem
     assert way_out in caught.value.way_out
+    assert re.fullmatch("[A-Z].*[.?]", caught.value.way_out), "no sentence"
     assert str(caught.value) == f"{field}: {caught.value.problem}. {caught.value.way_out}"
     assert len(str(caught.value)) < 600
     assert "\n" not in str(caught.value)
+
+
+def nested(levels: int) -> list[Any]:
+    """Lists in a list."""
+    outermost: list[Any] = []
+    for _ in range(levels):
+        outermost = [outermost]
+    return outermost
+
+
+WHOLE: dict[str, tuple[Callable[[], object], str]] = {
+    "message id empty": (publish(message_id=""), "message_id: is empty. Leave it out to get a new one."),
+    "unknown property": (
+        publish(mandatory=True),
+        (
+            "mandatory: is no property of a message. Did you mean 'require_route'? Known: 'content_type', "
+            "'content_encoding', 'correlation_id', 'reply_to', 'type', 'user_id', 'app_id', 'cluster_id', 'headers', "
+            "'delivery_mode', 'priority', 'expiration', 'timestamp'."
+        ),
+    ),
+    "payload that holds itself": (
+        publish(LOOP),
+        "payload[0]: holds itself. Give str, bytes, or what JSON knows: dict, list, str, int, float, bool, None.",
+    ),
+    "payload nested too deep": (
+        publish(nested(100_000)),
+        (
+            f"payload{'[0]' * 201}: is nested too deep. "
+            "Give str, bytes, or what JSON knows: dict, list, str, int, float, bool, None."
+        ),
+    ),
+    "payload of too many digits": (
+        publish([10**5000]),
+        f"payload: {TOO_MANY_DIGITS}. Give str, bytes, or what JSON knows: dict, list, str, int, float, bool, None.",
+    ),
+    "headers that hold themselves": (
+        publish(headers={"a": LOOP}),
+        (
+            "headers: is nested too deep, or holds itself. "
+            "Values are text, bytes, bool, int of 64 bits, datetime, None, and lists and dicts of them."
+        ),
+    ),
+    "long key": (
+        publish(routing_key="k" * 256),
+        f"routing_key: '{'k' * 40}'… has 256 bytes, AMQP allows 255. Shorten it.",
+    ),
+    "long name of a header": (
+        publish(headers={"k" * 256: 1}),
+        f"headers: has the key '{'k' * 40}'… of 256 bytes, AMQP allows 255. Shorten it.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "said"), WHOLE.values(), ids=list(WHOLE))
+def test_the_whole_text(call: Callable[[], object], said: str) -> None:
+    """From the first to the last word."""
+    with pytest.raises(ConfigError) as caught:
+        call()
+    assert str(caught.value) == said
 
 
 @pytest.mark.parametrize(

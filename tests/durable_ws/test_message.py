@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika.data import decode_table
 
+import durable_ws.message
+from durable_ws.amqp.content import encode_address, encode_properties
 from durable_ws.amqp.table import encode_table
 from durable_ws.exceptions import ConfigError
-from durable_ws.message import build, encode_payload
+from durable_ws.message import build, encode_payload, with_headers
 from durable_ws.table import checked_table
 
 
@@ -126,6 +128,8 @@ def test_none_counts_as_not_given(name: str) -> None:
         (0, "0"),
         (1500, "1500"),
         ("007", "7"),
+        ("4294967295", "4294967295"),
+        (timedelta(seconds=1, microseconds=1500), "1002"),
         (timedelta(minutes=1, milliseconds=5), "60005"),
         (2**32 - 1, "4294967295"),
     ],
@@ -148,6 +152,66 @@ def test_limits_are_met_exactly() -> None:
     assert len(message.routing_key.encode()) == len(message.message_id) == 255
     with pytest.raises(ConfigError, match=r"the body has 6 bytes, the largest allowed is 5\. Publish a reference"):
         build("123456", exchange="x", max_size_bytes=5)
+
+
+def test_numbers_at_their_limits() -> None:
+    """Both ends are allowed, and nothing beyond."""
+    for name, least, most in (("priority", 0, 255), ("delivery_mode", 1, 2), ("timestamp", 0, 2**63 - 1)):
+        for number in (least, most):
+            assert build("a", exchange="x", properties={name: number}).properties[name] == number
+        for number in (least - 1, most + 1):
+            with pytest.raises(ConfigError, match=f"^{name}: {number} is not an integer of {least}–{most}"):
+                build("a", exchange="x", properties={name: number})
+
+
+def test_headers_at_their_limit() -> None:
+    """As many bytes as are said to fit."""
+    room = 100_000 - len(encode_table({"a": ""}))
+    assert len(encode_table(build("a", exchange="x", properties={"headers": {"a": "x" * room}}).properties["headers"]))
+    with pytest.raises(ConfigError, match=r"^headers: take 100,001 bytes, at most 100,000 fit into a frame"):
+        build("a", exchange="x", properties={"headers": {"a": "x" * (room + 1)}})
+
+
+def test_more_headers() -> None:
+    """The message's own stay as they are, and all of them are on the wire."""
+    message = build("a", exchange="x", message_id="m", properties={"headers": {"a": 1}, "priority": 3})
+    more = with_headers(message, {"a": 2, "b": 3})
+    assert more.properties == {**message.properties, "headers": {"b": 3, "a": 1}}
+    assert more.header == encode_properties(more.properties)
+    assert more._replace(properties=message.properties, header=message.header) == message
+    bare = with_headers(build("a", exchange="x"), {"b": 3})
+    assert bare.properties["headers"] == {"b": 3}
+    with pytest.raises(ConfigError, match=r"^headers\['b'\]: is the float"):
+        with_headers(message, {"b": 1.5})
+
+
+def test_the_wire_says_what_the_fields_say() -> None:
+    """Address and header are made of the other fields."""
+    message = build("a", exchange="x", routing_key="k", message_id="m", properties={"priority": 3})
+    assert message.address == encode_address("x", "k")
+    assert message.header == encode_properties(message.properties)
+    assert message.taken is None
+
+
+@pytest.mark.parametrize(
+    ("random", "made"),
+    [
+        ("000102030405060708090a0b0c0d0e0f", "00010203-0405-4607-8809-0a0b0c0d0e0f"),
+        ("fedcba9876543210fedcba9876543210", "fedcba98-7654-4210-bedc-ba9876543210"),
+        ("ffffffffffffffff5fffffffffffffff", "ffffffff-ffff-4fff-9fff-ffffffffffff"),
+        ("ffffffffffffffffafffffffffffffff", "ffffffff-ffff-4fff-afff-ffffffffffff"),
+    ],
+)
+def test_new_ids(monkeypatch: pytest.MonkeyPatch, random: str, made: str) -> None:
+    """Of 122 random bits; the others say that they are random (RFC 9562, 5.4)."""
+
+    def urandom(size: int) -> bytes:
+        assert size == 16
+        return bytes.fromhex(random)
+
+    monkeypatch.setattr(durable_ws.message.os, "urandom", urandom)
+    assert build("a", exchange="x").message_id == made
+    assert str(UUID(bytes=bytes.fromhex(random), version=4)) == made
 
 
 def test_the_callers_headers_are_not_held() -> None:
@@ -192,5 +256,11 @@ def test_a_table_as_deep_as_allowed() -> None:
     for _ in range(50):
         deep = {"a": deep}
     checked_table("headers", deep)
+    lists: dict[str, Any] = {"a": []}
+    for _ in range(49):
+        lists = {"a": [lists["a"]]}
+    checked_table("headers", lists)
+    with pytest.raises(ConfigError, match=r"^headers: is nested too deep"):
+        checked_table("headers", {"a": [lists["a"]]})
     with pytest.raises(ConfigError, match=r"^headers: is nested too deep"):
         checked_table("headers", {"a": deep})
