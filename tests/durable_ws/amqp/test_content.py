@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from pamqp import body, commands, frame, header
 from pika.data import decode_table
 
 from durable_ws.amqp.content import encode_address, encode_content, encode_properties
-from durable_ws.amqp.table import encode_short, encode_table
+from durable_ws.amqp.table import encode_short, encode_table, encode_value
 
 SHORT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 PROPERTIES: dict[str, st.SearchStrategy[Any]] = {
@@ -146,3 +146,61 @@ def test_a_short_string_that_is_too_long() -> None:
     assert len(encode_short("é" * 127 + "a")) == 256
     with pytest.raises(ValueError, match="byte"):
         encode_short("é" * 128)
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        (None, b"V"),
+        (True, b"t\x01"),
+        (False, b"t\x00"),
+        ("é", b"S\x00\x00\x00\x02\xc3\xa9"),
+        (b"\xff\x00", b"x\x00\x00\x00\x02\xff\x00"),
+        (-2, b"I\xff\xff\xff\xfe"),
+        (2**31 - 1, b"I\x7f\xff\xff\xff"),
+        (2**31, b"l\x00\x00\x00\x00\x80\x00\x00\x00"),
+        (Decimal("1.250"), b"D\x02\x00\x00\x00\x7d"),
+        (Decimal("-0.5"), b"D\x01\xff\xff\xff\xfb"),
+        (Decimal(100), b"D\x00\x00\x00\x00\x64"),
+        (datetime(2030, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC), b"T" + (1893553445).to_bytes(8, "big")),
+        (datetime(2030, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2))), b"T" + (1893553445).to_bytes(8, "big")),
+        ([], b"A\x00\x00\x00\x00"),
+        ([None, True], b"A\x00\x00\x00\x03Vt\x01"),
+        ({}, b"F\x00\x00\x00\x00"),
+        ({"ab": None}, b"F\x00\x00\x00\x04\x02abV"),
+    ],
+)
+def test_each_byte_of_a_value(value: object, encoded: bytes) -> None:
+    """The type's letter as RabbitMQ has it (https://www.rabbitmq.com/amqp-0-9-1-errata#section_3), and the value."""
+    assert encode_value(value) == encoded
+
+
+def test_properties_that_just_fit() -> None:
+    """Into one frame with its 20 bytes around them, and one byte more does not; without a limit all do."""
+    for channel, size, fits in ((1, 4076, True), (1, 4077, False)):
+        encoded = encode_content(channel, encode_address("", "k"), b"p" * size, b"", 4096)
+        assert (encoded is not None) is fits
+    assert encode_content(1, encode_address("", "k"), b"p" * 10_000, b"", 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("size", "frame_max", "sizes"),
+    [
+        (1, 0, [1]),
+        (0, 0, []),
+        (4088, 4096, [4088]),
+        (4089, 4096, [4088, 1]),
+        (8176, 4096, [4088, 4088]),
+        (9000, 0, [9000]),
+    ],
+)
+def test_bodies_are_cut_at_the_limit(size: int, frame_max: int, sizes: list[int]) -> None:
+    """In as few frames as it takes, and nothing stands between them."""
+    address, properties = encode_address("x", "k"), encode_properties({"message_id": "m"})
+    encoded = encode_content(3, address, properties, b"b" * size, frame_max)
+    assert encoded is not None
+    assert [len(one.value) for _, one in frames(encoded)[2:]] == sizes
+    start = b"\x01\x00\x03\x00\x00\x00\x0b\x00\x3c\x00\x28\x00\x00\x01x\x01k\x01\xce"
+    head = b"\x02\x00\x03\x00\x00\x00\x10\x00\x3c\x00\x00" + size.to_bytes(8, "big") + b"\x00\x80\x01m\xce"
+    bodies = [b"\x03\x00\x03" + one.to_bytes(4, "big") + b"b" * one + b"\xce" for one in sizes]
+    assert encoded == b"".join([start, head, *bodies])
