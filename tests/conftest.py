@@ -18,6 +18,12 @@ settings.register_profile(
 )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a mutation run what talks over sockets comes last: there a fault may show as a wait."""
+    if config.getoption("hypothesis_profile") == "mutation":
+        items.sort(key=lambda item: item.path.name == "test_conversation.py")
+
+
 @pytest.fixture
 def namespace() -> str:
     """A short random word that keeps one test's names at the broker apart from another's."""
