@@ -186,10 +186,10 @@ def _suggest(name: str) -> str:
 
 def _short_text(name: str, value: object) -> str:
     try:
-        size = len(value.encode()) if isinstance(value, str) else -1
+        size = len(value.encode()) if isinstance(value, str) else None
     except UnicodeEncodeError:
-        size = -1
-    if not isinstance(value, str) or size < 0:
+        size = None
+    if not isinstance(value, str) or size is None:
         raise ConfigError(name, f"{value!r:.60} is not text that UTF-8 can say", "Give a str.")
     if size > _SHORT_STRING_BYTES:
         raise ConfigError(name, f"{value[:40]!r}… has {size} bytes, AMQP allows 255", "Shorten it.")

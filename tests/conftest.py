@@ -12,6 +12,10 @@ from hypothesis import Phase, settings
 from conformance.world.broker.base import Broker
 from conformance.world.broker.choose import choose_broker
 
+# No example has to be quick: beside other work a fifth of a second is soon gone.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
 # For mutation runs: the same examples each time, and a failure is enough, however long its example is.
 settings.register_profile(
     "mutation", derandomize=True, database=None, deadline=None, phases=(Phase.explicit, Phase.generate)

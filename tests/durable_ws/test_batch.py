@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import durable_ws.batch
-from durable_ws import Batch, BatchError, ConfigError, InvalidState, Nacked, Receipt
+from durable_ws import Batch, BatchError, ConfigError, DurableWsError, InvalidState, Nacked, Receipt
+from durable_ws.batch import receipts_of
 
 
 class Played:
@@ -106,6 +107,12 @@ def test_publish_each_goes_on_after_a_bad_payload(batch: Batch) -> None:
     assert batch.wait() == (receipt("a"), bad, receipt("c"))
 
 
+def test_publish_each_says_the_same_of_all(played: Played, batch: Batch) -> None:
+    """Where they go, and the options."""
+    batch.publish_each(["a", "b"], "broadcast", "key", priority=3)
+    assert played.calls == [(batch, name, "broadcast", "key", {"priority": 3}) for name in ("a", "b")]
+
+
 def test_publish_each_stops_where_no_payload_is_at_fault(batch: Batch) -> None:
     """An option that can't be used would fail for each."""
     with pytest.raises(ConfigError):
@@ -141,7 +148,9 @@ def test_a_batch_of_before_a_fork(batch: Batch, monkeypatch: pytest.MonkeyPatch)
     batch.publish("a")
     monkeypatch.setattr(durable_ws.batch.os, "getpid", lambda: -1)
     for call in (lambda: batch.publish("b"), batch.wait, lambda: batch.outcomes):
-        with pytest.raises(InvalidState, match="begun before a fork"):
+        with pytest.raises(
+            InvalidState, match=r"^this batch was begun before a fork and is the parent's: begin one in this process$"
+        ):
             call()
 
 
@@ -150,3 +159,38 @@ def test_an_empty_batch(batch: Batch) -> None:
     with batch:
         pass
     assert batch.outcomes == ()
+
+
+NACKED = Nacked("b", "full")
+
+
+def test_receipts_where_all_went_well() -> None:
+    """In the order of the payloads."""
+    assert receipts_of([receipt("a"), receipt("b")], None) == [receipt("a"), receipt("b")]
+    assert receipts_of([], None) == []
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "interrupted"),
+    [
+        ([receipt("a"), NACKED], None),
+        ([receipt("a")], KeyError("mine")),
+        ([receipt("a")], ConfigError("to", "is unknown", "Mend it.")),
+        ([NACKED], InvalidState("closed")),
+        ([], KeyError("mine")),
+    ],
+)
+def test_a_failure_among_receipts(outcomes: list[Receipt | DurableWsError], interrupted: Exception | None) -> None:
+    """The error holds every outcome, and what interrupted is its cause."""
+    with pytest.raises(BatchError) as caught:
+        receipts_of(outcomes, interrupted)
+    assert caught.value.outcomes == tuple(outcomes)
+    assert caught.value.__cause__ is interrupted
+
+
+def test_nothing_was_sent_when_it_was_interrupted() -> None:
+    """Then an error of ours says all that there is to say."""
+    error = ConfigError("to", "is unknown", "Mend it.")
+    with pytest.raises(ConfigError) as caught:
+        receipts_of([], error)
+    assert caught.value is error

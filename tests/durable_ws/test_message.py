@@ -250,6 +250,11 @@ def test_a_table_is_refused_or_can_be_sent(table: dict[str, Any]) -> None:
     assert list(read) == list(table)
 
 
+def test_names_in_a_table_at_their_limit() -> None:
+    """255 bytes, as AMQP allows."""
+    assert list(checked_table("headers", {"é" * 127 + "a": 1})[0]) == ["é" * 127 + "a"]
+
+
 def test_a_table_as_deep_as_allowed() -> None:
     """Fifty levels go, one more is refused by name."""
     deep: dict[str, Any] = {}

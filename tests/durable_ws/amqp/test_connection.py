@@ -429,9 +429,9 @@ def test_what_the_library_says_of_itself() -> None:
     connection.take()
     connection.receive(wire(HANDSHAKE[0]))
     ((_, start_ok),) = heard(connection)
-    assert start_ok.client_properties == {
-        "product": "mine",
-        "connection_name": "tick",
+    about = durable_ws.amqp.connection._about()
+    assert about == {
+        "product": "durable_ws",
         "version": metadata.version("durable-ws"),
         "platform": f"Python {platform.python_version()}",
         "capabilities": {
@@ -441,6 +441,7 @@ def test_what_the_library_says_of_itself() -> None:
             "publisher_confirms": True,
         },
     }
+    assert start_ok.client_properties == {**about, "product": "mine", "connection_name": "tick"}
 
 
 def test_a_copy_of_the_sources_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,12 @@ def test_what_a_table_can_not_hold(value: object) -> None:
         encode_table({"x": value})
 
 
+def test_a_decimal_that_is_no_number() -> None:
+    """It is named."""
+    with pytest.raises(ValueError, match=r"^AMQP has no -Infinity$"):
+        encode_value(Decimal("-inf"))
+
+
 def test_a_short_string_that_is_too_long() -> None:
     """255 bytes go, 256 do not."""
     assert len(encode_short("é" * 127 + "a")) == 256
@@ -160,6 +166,7 @@ def test_a_short_string_that_is_too_long() -> None:
         (2**31 - 1, b"I\x7f\xff\xff\xff"),
         (2**31, b"l\x00\x00\x00\x00\x80\x00\x00\x00"),
         (Decimal("1.250"), b"D\x02\x00\x00\x00\x7d"),
+        (Decimal("1E-255"), b"D\xff\x00\x00\x00\x01"),
         (Decimal("-0.5"), b"D\x01\xff\xff\xff\xfb"),
         (Decimal(100), b"D\x00\x00\x00\x00\x64"),
         (datetime(2030, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC), b"T" + (1893553445).to_bytes(8, "big")),
