@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
@@ -282,7 +283,7 @@ class Ledger(Generic[_K]):
     def refused(self, reason: str) -> None:
         """The broker refuses the connection for good (login, vhost): nothing that waits can be published."""
         self.lost(reason)
-        self._give_up(float("inf"), reason, unwritten=Fate.REFUSED)
+        self._give_up(math.inf, reason, unwritten=Fate.REFUSED)
 
     def tick(self, now: float) -> None:
         """The clock: whatever is at or past its deadline is settled with what is known of it."""
@@ -290,7 +291,7 @@ class Ledger(Generic[_K]):
 
     def close(self, reason: str) -> None:
         """Give up on everything that is not settled yet."""
-        self._give_up(float("inf"), reason, unwritten=Fate.NOT_SENT)
+        self._give_up(math.inf, reason, unwritten=Fate.NOT_SENT)
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -293,7 +293,7 @@ class Connection:
         if self._state is _State.CLOSING:
             return
         channel = self._channels.get(number)
-        if channel is None or self._state is not _State.OPEN:
+        if channel is None:
             raise Malformed(f"content came on channel {number}, where none is due")
         if not channel.closing:
             self._on_content(number, channel, kind, payload, events)

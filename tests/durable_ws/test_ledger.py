@@ -66,6 +66,10 @@ def test_acks_out_of_order_settle_their_own_tag() -> None:
     assert fates(ledger) == {0: Fate.CONFIRMED}
     ledger.nack(2)
     assert fates(ledger) == {1: Fate.NACKED}
+    publish(ledger, 3, 4)
+    assert write_all(ledger) == [3, 4]
+    ledger.nack(5)
+    assert fates(ledger) == {4: Fate.NACKED}
 
 
 @pytest.mark.parametrize(("tag", "settled"), [(2, {0, 1}), (0, {0, 1, 2}), (3, {0, 1, 2})])
@@ -371,6 +375,10 @@ def test_why_a_message_is_late() -> None:
     assert reason(ledger) == "the deadline passed without a confirm"
     ledger.blocked("low on memory")
     assert reason(ledger) == "the deadline passed while the broker blocks publishers (low on memory)"
+    ledger.poisoned("406")
+    assert reason(ledger) == "the deadline passed without a connection (406)"
+    ledger.refused("403")
+    assert reason(ledger) == "the deadline passed without a connection (403)"
     ledger = ready(window=2)
     publish(ledger, 0, 1)
     assert reason(ledger) == "the deadline passed while 2 earlier messages were unconfirmed"
@@ -395,6 +403,30 @@ def test_what_the_broker_answers_is_told() -> None:
         Settled(1, Fate.NACKED, 2, nacked),
         Settled(2, Fate.NACKED, 2, nacked),
     ]
+
+
+def test_a_deadline_out_of_order_does_not_hide_an_earlier_one() -> None:
+    """Nobody waits longer because another's time is shorter than that of who came before it."""
+    ledger = ready()
+    for key, deadline in enumerate([2.0, 9.0, 5.0]):
+        ledger.publish(key, f"m{key}", "x", deadline)
+    assert ledger.next_deadline() == 2.0
+    ledger.tick(2.0)
+    assert list(fates(ledger)) == [0]
+    assert ledger.next_deadline() == 5.0
+    ledger.tick(5.0)
+    assert list(fates(ledger)) == [2]
+    assert ledger.next_deadline() == 9.0
+
+
+def test_nothing_is_written_before_a_channel_is_open() -> None:
+    """Whatever is known to be there already."""
+    ledger = Ledger[int](10)
+    ledger.declared("x")
+    publish(ledger, 0)
+    assert write_all(ledger) == []
+    ledger.opened()
+    assert write_all(ledger) == [0]
 
 
 def test_one_deadline_for_several() -> None:

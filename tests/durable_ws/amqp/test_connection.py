@@ -300,6 +300,9 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "an unknown method": (
         b"\x01\x00\x01\x00\x00\x00\x04\x00\x5a\x00\x0a\xce", "the peer sent method 90.10 on a publisher's channel"
     ),
+    "a method of a high number": (
+        b"\x01\x00\x01\x00\x00\x00\x04\x00\x55\x01\x0b\xce", "the peer sent method 85.267 on a publisher's channel"
+    ),
     "a delivery": (
         wire((1, commands.Basic.Deliver("c", 1, False, "x", "k"))),
         "the peer sent method 60.60 on a publisher's channel",
@@ -490,6 +493,8 @@ def test_each_byte_on_the_channels() -> None:
     closed = (1, commands.Channel.Close(404, "NOT_FOUND", 60, 40))
     connection.receive(wire(closed))
     assert connection.take() == wire((1, commands.Channel.CloseOk()))
+    connection.open_channel(0xFFFF)
+    assert connection.take() == b"\x01\xff\xff" + channel_open[3:]
     connection.close()
     assert connection.take() == wire((0, commands.Connection.Close(200, "", 0, 0)))
     connection.receive(wire((0, commands.Connection.Close(320, "bye", 0, 0))))

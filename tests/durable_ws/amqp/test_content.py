@@ -141,10 +141,19 @@ def test_what_a_table_can_not_hold(value: object) -> None:
         encode_table({"x": value})
 
 
-def test_a_decimal_that_is_no_number() -> None:
-    """It is named."""
+def test_what_a_table_can_not_hold_is_named() -> None:
+    """A type that AMQP does not have, and a decimal that is no number."""
+    with pytest.raises(TypeError, match=r"^a set is no value of an AMQP table$"):
+        encode_value({1})
     with pytest.raises(ValueError, match=r"^AMQP has no -Infinity$"):
         encode_value(Decimal("-inf"))
+
+
+def test_a_time_before_1970() -> None:
+    """AMQP counts seconds since then, without a sign."""
+    assert encode_value(datetime(1970, 1, 1, tzinfo=UTC)) == b"T" + bytes(8)
+    with pytest.raises(struct.error):
+        encode_value(datetime(1969, 12, 31, tzinfo=UTC))
 
 
 def test_a_short_string_that_is_too_long() -> None:
