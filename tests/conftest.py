@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 from collections.abc import Iterator
@@ -20,6 +21,13 @@ settings.load_profile("unhurried")
 settings.register_profile(
     "mutation", derandomize=True, database=None, deadline=None, phases=(Phase.explicit, Phase.generate)
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In a mutation run nothing is deleted by the collector: mutmut notes the calls in a context variable, and a
+    ``__del__`` that is called in the midst of setting it sets it, too, which ends CPython 3.11."""
+    if config.getoption("hypothesis_profile") == "mutation":
+        gc.disable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
