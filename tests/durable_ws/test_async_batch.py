@@ -99,6 +99,23 @@ def test_publish_each_stops_where_no_payload_is_at_fault(batch: AsyncBatch) -> N
     run(main())
 
 
+def test_publish_each_tells_what_became_of_the_one_that_came_too_late(batch: AsyncBatch, played: Played) -> None:
+    """The publisher was closed meanwhile: the error goes on, and is that payload's outcome; a first one has none."""
+    closed = InvalidState("the publisher is closed")
+
+    async def main() -> None:
+        with pytest.raises(InvalidState) as caught:
+            await batch.publish_each(["a", closed, "c"], "pubsub", "")
+        assert caught.value is closed
+        assert await batch.wait() == (receipt("a"), closed)
+        fresh = AsyncBatch(played.submit)
+        with pytest.raises(InvalidState):
+            await fresh.publish_each([closed], "pubsub", "")
+        assert await fresh.wait() == ()
+
+    run(main())
+
+
 def test_every_fate_in_order(batch: AsyncBatch) -> None:
     """The error holds receipts and errors, each in its place; the batch holds them too."""
     nacked = Nacked("b", "full", attempts=1)
