@@ -54,8 +54,8 @@ def test_a_broker_that_is_not_there(make_publisher: MakePublisher, closed_port: 
     publisher = make_publisher(f"amqp://guest:hunter2@127.0.0.1:{closed_port}")
     before = time.monotonic()
     with pytest.raises(NotSent, match=r"the deadline passed without a connection .*Connection refused") as caught:
-        publisher.publish("a", timeout=0.4)
-    assert 0.4 <= time.monotonic() - before < 10.0
+        publisher.publish("a", timeout=1.0)
+    assert 1.0 <= time.monotonic() - before < 10.0
     assert not isinstance(caught.value, Refused)
     assert caught.value.attempts == 0
     assert "hunter2" not in str(caught.value)
@@ -78,14 +78,14 @@ def test_a_host_that_is_not_known(make_publisher: MakePublisher) -> None:
     """The resolver's word is in the error."""
     publisher = make_publisher("amqp://guest:guest@no-such-host.invalid")
     with pytest.raises(NotSent, match=r"can't connect: \[Errno -\d+\]"):
-        publisher.publish("a", timeout=0.5)
+        publisher.publish("a", timeout=1.5)
 
 
 def test_a_port_that_says_nothing(make_publisher: MakePublisher, silent_port: int) -> None:
     """A host that takes the connection and stays silent is given up for another attempt, until the deadline."""
     publisher = make_publisher(f"amqp://guest:guest@127.0.0.1:{silent_port}", connect_timeout_s=0.2)
     with pytest.raises(NotSent, match=r"the deadline passed without a connection .*[Tt]imeout"):
-        publisher.publish("a", timeout=0.7)
+        publisher.publish("a", timeout=1.5)
 
 
 def test_a_port_that_speaks_another_protocol(make_publisher: MakePublisher) -> None:
@@ -155,7 +155,7 @@ def test_tls_to_a_port_without(make_publisher: MakePublisher, url: str) -> None:
     """``amqps`` to the plain port says what OpenSSL says."""
     publisher = make_publisher(url.replace("amqp:", "amqps:"))
     with pytest.raises(NotSent, match=r"can't connect: .*SSL"):
-        publisher.publish("a", timeout=0.4)
+        publisher.publish("a", timeout=1.5)
 
 
 @pytest.mark.parametrize("timeout", [0.000001, 0.05])
