@@ -97,7 +97,7 @@ class Pool:
         self._closing = False
         self._loop = Loop()
         self._stopping = asyncio.Event()
-        self._settled_all = asyncio.Event()
+        self._look_again = asyncio.Event()  # while closing: all is settled, or there is less time
         self._close_by = math.inf
         self._all = Links(
             self._loop, settings, max_connections=max_connections, window=window, on_settled=self._on_settled
@@ -219,7 +219,7 @@ class Pool:
             self._close_by = min(self._close_by, time.monotonic() + timeout_s)
         self._wake(len(self._waiters))
         with contextlib.suppress(RuntimeError):  # the loop has ended already
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._loop.call_soon_threadsafe(self._on_close)
 
     def _admits(self, size: int) -> bool:
         if self._under_way == 0:
@@ -253,13 +253,17 @@ class Pool:
         await self._stopping.wait()
         self._take_in()
         while self._all.jobs and time.monotonic() < self._close_by:
-            self._settled_all.clear()
+            self._look_again.clear()
             try:
                 async with asyncio.timeout(max(0.0, self._close_by - time.monotonic())):
-                    await self._settled_all.wait()
+                    await self._look_again.wait()
             except TimeoutError:
                 break
         await self._all.close()
+
+    def _on_close(self) -> None:
+        self._stopping.set()
+        self._look_again.set()
 
     def _take_in(self) -> None:
         if self._lock.acquire(timeout=_LOCK_S):
@@ -279,7 +283,7 @@ class Pool:
             self._left_bytes += len(event.key.message.body)
         self._make_room()
         if not self._all.jobs:
-            self._settled_all.set()
+            self._look_again.set()
         for job, fate, attempts, reason in events:
             job.settle(fate, attempts, reason)
         if self._observer is not None:

@@ -1,0 +1,540 @@
+"""The pool of the publisher for threads before a broker that is only played: its window, its wake-ups, its ends."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pamqp import commands
+
+import durable_ws.pool
+from durable_ws import Exchange, InvalidState, NotSent, Observer, OutcomeUnknown, Publisher, Receipt
+from durable_ws.observe import MessageSettled
+from durable_ws.pool import Pool
+from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
+
+if TYPE_CHECKING:
+    from tests.durable_ws.conftest import Wait
+
+Make = Callable[..., Publisher]
+
+LONG_S = 1000.0
+
+
+class Outcomes(Observer):
+    """Notes what became of each message."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, int, str]] = []
+        self.latencies: list[float] = []
+
+    def settled(self, fact: MessageSettled, /) -> None:
+        """Noted."""
+        self.told.append((fact.message.message_id, fact.outcome, fact.attempts, fact.reason))
+        self.latencies.append(fact.latency_s)
+
+
+@pytest.fixture
+def broker() -> Iterator[FakeBroker]:
+    """It answers all but the messages; those are acked by the test."""
+    with FakeBroker(confirms=False) as broker:
+        yield broker
+
+
+@pytest.fixture
+def make(broker: FakeBroker) -> Iterator[Make]:
+    """Make publishers, which are closed in the end."""
+    made: list[Publisher] = []
+
+    def make(url: str = broker.url, **options: Any) -> Publisher:
+        options = {"timeout": WAIT_S, "reconnect_first_s": 0.02, "reconnect_most_s": 0.1, **options}
+        made.append(Publisher(url, {"pubsub": Exchange("x")}, **options))
+        return made[-1]
+
+    yield make
+    for publisher in made:
+        publisher._close_timeout_s = 0.0
+        publisher.close()
+
+
+def written(broker: FakeBroker, count: int) -> None:
+    """Wait until so many messages were written."""
+    broker.wait(lambda: len(broker.of(commands.Basic.Publish)) >= count, f"{count} messages are written")
+
+
+def ack(broker: FakeBroker, tag: int, *, multiple: bool = False) -> None:
+    """Confirm what was written on the latest connection."""
+    written(broker, tag)
+    broker.talks[-1].say(1, commands.Basic.Ack(tag, multiple))
+
+
+def pool_of(publisher: Publisher) -> Pool:
+    """It has one once it has published."""
+    assert publisher._pool is not None
+    return publisher._pool
+
+
+def in_thread(call: Callable[[], object]) -> threading.Thread:
+    """Start it."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    return thread
+
+
+def joined(*threads: threading.Thread) -> bool:
+    """Whether they have ended, soon."""
+    for thread in threads:
+        thread.join(WAIT_S)
+    return not any(thread.is_alive() for thread in threads)
+
+
+# --- the window -----------------------------------------------------------------------------------
+
+
+def test_what_is_under_way_is_counted(broker: FakeBroker, make: Make, wait: Wait) -> None:
+    """From the call to the outcome, over any number of rounds."""
+    publisher = make()
+    for round_ in range(3):
+        futures = [publisher.submit("a") for _ in range(3)]
+        assert publisher.health().under_way == 3
+        ack(broker, round_ * 3 + 1)
+        assert futures[0].result(WAIT_S).attempts == 1
+        wait(lambda: publisher.health().under_way == 2, "one has left")
+        ack(broker, round_ * 3 + 3, multiple=True)
+        assert [future.result(WAIT_S).routed for future in futures] == [True] * 3
+        wait(lambda: publisher.health().under_way == 0, "all have left")
+
+
+def test_the_window_counts_bytes_to_the_last(
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait
+) -> None:
+    """What fits exactly is taken in, and not a byte more, also after others have come and gone."""
+    monkeypatch.setattr(durable_ws.pool, "WINDOW_BYTES", 1000)
+    publisher = make()
+    for tag in (1, 2):
+        publisher.submit(b"x" * 5000)
+        ack(broker, tag)
+        wait(lambda: publisher.health().under_way == 0, "it has left")
+    for size in (300, 299):
+        publisher.submit(b"x" * size)
+    with pytest.raises(NotSent, match="full window"):
+        publisher.publish(b"x" * 402, timeout=0.05)
+    publisher.submit(b"x" * 401)
+    written(broker, 5)
+    ack(broker, 5, multiple=True)
+    wait(lambda: publisher.health().under_way == 0, "all have left")
+    assert pool_of(publisher)._under_way_bytes == 0
+
+
+def test_a_full_window_waits_until_the_deadline(broker: FakeBroker, make: Make) -> None:
+    """No longer and no less; then it says so to the caller and the observer, and nobody waits any more."""
+    notes = Outcomes()
+    publisher = make(window=2, observer=notes)
+    under_way = [publisher.submit("a", message_id="a"), publisher.submit("b", message_id="b")]
+    for put in (publisher.publish, lambda *a, **o: publisher.submit(*a, **o).result(0)):
+        before = time.monotonic()
+        with pytest.raises(NotSent, match=r"^message late: not sent: the deadline passed in a full window$") as caught:
+            put("late", timeout=0.1, message_id="late")
+        assert time.monotonic() - before >= 0.1
+        assert caught.value.attempts == 0
+    assert len(pool_of(publisher)._waiters) == 0
+    ack(broker, 2, multiple=True)
+    assert [future.result(WAIT_S).attempts for future in under_way] == [1, 1]
+    publisher._close_timeout_s = WAIT_S
+    publisher.close()
+    late = ("late", "not sent", 0, "the deadline passed in a full window")
+    assert notes.told == [late, late, ("a", "confirmed", 1, ""), ("b", "confirmed", 1, "")]
+    assert all(0 < latency_s < WAIT_S for latency_s in notes.latencies)
+    assert notes.latencies[0] >= 0.1
+
+
+def test_who_waits_is_woken(broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
+    """Each as soon as there is room, without looking by itself."""
+    monkeypatch.setattr(durable_ws.pool, "_LOOK_AGAIN_S", LONG_S)
+    publisher = make(window=2, max_connections=1)
+    futures = [publisher.submit("a"), publisher.submit("a")]
+    receipts: list[Receipt] = []
+    threads = [in_thread(lambda: receipts.append(publisher.publish("b"))) for _ in range(4)]
+    wait(lambda: len(pool_of(publisher)._waiters) == 4, "they wait")
+    ack(broker, 1)
+    written(broker, 3)
+    assert len(pool_of(publisher)._waiters) == 3
+    for tag in (3, 5, 6):
+        ack(broker, tag, multiple=True)
+    assert joined(*threads)
+    assert [receipt.attempts for receipt in receipts] == [1] * 4
+    assert all(future.result(0).routed for future in futures)
+    assert len(pool_of(publisher)._waiters) == 0
+
+
+def test_a_wake_up_that_was_lost(broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
+    """As by Ctrl-C in the midst of it: who waits looks by itself after a while."""
+    monkeypatch.setattr(durable_ws.pool, "_LOOK_AGAIN_S", 0.2)
+    publisher = make(window=1, max_connections=1)
+    publisher.submit("a")
+    waiting = in_thread(lambda: publisher.publish("b"))
+    wait(lambda: pool_of(publisher)._waiters, "it waits")
+    pool_of(publisher)._waiters.clear()
+    ack(broker, 1)
+    ack(broker, 2)
+    assert joined(waiting)
+
+
+def test_who_need_not_wait_does_not(broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where room came, or the end, between looking for room and beginning to wait for it."""
+    monkeypatch.setattr(durable_ws.pool, "_LOOK_AGAIN_S", LONG_S)
+    publisher = make(window=1)
+    publisher.submit("a")
+    ack(broker, 1)
+    pool = pool_of(publisher)
+    room = in_thread(lambda: pool._wait_for_room(1, LONG_S))
+    assert joined(room)
+    publisher.submit("b")
+    pool._closing = True
+    end = in_thread(lambda: pool._wait_for_room(1, LONG_S))
+    assert joined(end)
+    assert len(pool._waiters) == 0
+
+
+def test_ctrl_c_in_a_full_window(broker: FakeBroker, make: Make, wait: Wait) -> None:
+    """It comes through; the observer hears that the message was never sent."""
+    notes = Outcomes()
+    publisher = make(window=1, observer=notes)
+    publisher.submit("a", message_id="a")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt() -> None:
+        wait(lambda: pool_of(publisher)._waiters, "it waits")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    helper = in_thread(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            publisher.publish("b", message_id="b")
+    finally:
+        joined(helper)
+        signal.signal(signal.SIGINT, before)
+    assert notes.told == [("b", "not sent", 0, "the call was interrupted in a full window")]
+    assert len(pool_of(publisher)._waiters) == 0
+    assert publisher.health().under_way == 1
+    ack(broker, 1)
+
+
+# --- wake-ups of the I/O thread -------------------------------------------------------------------
+
+
+def test_one_wake_up_for_all_that_comes_meanwhile(
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait
+) -> None:
+    """While the I/O thread is busy it is called once, whatever is submitted; and again for what comes later."""
+    publisher = make()
+    publisher.submit("first")
+    ack(broker, 1)
+    wait(lambda: publisher.health().under_way == 0, "it is confirmed")
+    pool = pool_of(publisher)
+    busy, go_on, calls = threading.Event(), threading.Event(), []
+    pool._loop.call_soon_threadsafe(lambda: (busy.set(), go_on.wait(WAIT_S)))
+    assert busy.wait(WAIT_S)
+    wake = pool._loop.call_soon_threadsafe
+    monkeypatch.setattr(pool._loop, "call_soon_threadsafe", lambda *call: (calls.append(call), wake(*call)))
+    futures = [publisher.submit("a") for _ in range(5)]
+    go_on.set()
+    ack(broker, 6, multiple=True)
+    assert [future.result(WAIT_S).attempts for future in futures] == [1] * 5
+    assert len(calls) == 1
+    last = publisher.submit("last")
+    ack(broker, 7)
+    assert last.result(WAIT_S).attempts == 1
+    assert len(calls) == 2
+
+
+def test_a_lock_that_is_held_does_not_stop_the_io_thread(broker: FakeBroker, make: Make, wait: Wait) -> None:
+    """As by a signal handler that publishes from within a publish: its message goes out, and is counted off later."""
+    publisher = make(window=2)
+    publisher.submit("first")
+    ack(broker, 1)
+    wait(lambda: publisher.health().under_way == 0, "it is confirmed")
+    pool = pool_of(publisher)
+    with pool._lock:
+        future = publisher.submit("a")
+        ack(broker, 2)
+        assert future.result(WAIT_S).attempts == 1
+        assert publisher.health().under_way == 1, "nobody counts while the lock is held"
+    wait(lambda: publisher.health().under_way == 0, "it is counted off")
+    assert pool._under_way_bytes == 0
+    futures = [publisher.submit("b"), publisher.submit("b")]
+    ack(broker, 4, multiple=True)
+    assert [one.result(WAIT_S).attempts for one in futures] == [1, 1]
+    wait(lambda: publisher.health().under_way == 0, "they are counted off")
+    wait(lambda: not pool._woken, "it hears of what comes next")
+
+
+def test_a_callback_may_publish_in_a_full_window(broker: FakeBroker, make: Make) -> None:
+    """On the I/O thread nothing waits for room: nobody else could make it."""
+    publisher = make(window=1)
+    broker.confirms = True
+    more: list[Any] = []
+    came = threading.Event()
+
+    def publish_more(_: object) -> None:
+        more.extend(publisher.submit("more") for _ in range(3))
+        came.set()
+
+    publisher.submit("a").add_done_callback(publish_more)
+    assert came.wait(WAIT_S)
+    assert [future.result(WAIT_S).attempts for future in more] == [1] * 3
+
+
+# --- connections ----------------------------------------------------------------------------------
+
+
+def test_each_thread_keeps_to_one_connection(broker: FakeBroker, make: Make) -> None:
+    """Two threads with half of the window each have one each; what one of them has under way stays together."""
+    publisher = make(window=4, max_connections=2)
+
+    def submit(text: str) -> None:
+        for _ in range(2):
+            publisher.submit(text)
+
+    for count, text in ((2, "a"), (4, "b")):
+        assert joined(in_thread(lambda text=text: submit(text)))  # type: ignore[misc]
+        written(broker, count)
+    broker.wait(lambda: [len(talk.of(commands.Basic.Publish)) for talk in broker.talks] == [2, 2], "two on each")
+    assert publisher.health().connections == 2
+    for talk in broker.talks:
+        talk.say(1, commands.Basic.Ack(2, True))
+
+
+def test_each_call_keeps_to_one_connection(broker: FakeBroker, make: Make) -> None:
+    """The same for ``publish``."""
+    publisher = make(window=2, max_connections=2)
+    threads = [in_thread(lambda: publisher.publish("a")) for _ in range(2)]
+    broker.wait(lambda: [len(talk.of(commands.Basic.Publish)) for talk in broker.talks] == [1, 1], "one on each")
+    for talk in broker.talks:
+        talk.say(1, commands.Basic.Ack(1))
+    assert joined(*threads)
+
+
+def test_its_thread_holds_nothing_up(make: Make) -> None:
+    """It has a name that tells whose it is, and an interpreter that ends does not wait for it."""
+    publisher = make()
+    publisher.submit("a")
+    thread = pool_of(publisher)._thread
+    assert thread.daemon
+    assert thread.name == "durable_ws"
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def test_close_waits_for_the_confirm(broker: FakeBroker, make: Make, wait: Wait) -> None:
+    """Not shorter, and no longer."""
+    publisher = make(close_timeout_s=LONG_S)
+    futures = [publisher.submit("a"), publisher.submit("b")]
+    written(broker, 2)
+    closing = in_thread(publisher.close)
+    wait(lambda: pool_of(publisher)._closing, "close has begun")
+    ack(broker, 1)
+    futures[0].result(WAIT_S)
+    assert closing.is_alive()
+    assert publisher.health().closed
+    ack(broker, 2)
+    assert joined(closing)
+    assert futures[1].result(0).attempts == 1
+    assert len(broker.of(commands.Connection.Close)) == 1
+    with pytest.raises(InvalidState):
+        publisher.publish("c")
+
+
+def test_close_takes_in_what_was_let_in(broker: FakeBroker, make: Make, wait: Wait) -> None:
+    """Though the I/O thread hears of the end before it hears of the message."""
+    publisher = make()
+    publisher.submit("first")
+    ack(broker, 1)
+    pool = pool_of(publisher)
+    wait(lambda: publisher.health().under_way == 0, "it is confirmed")
+    with pool._lock:
+        pool._woken = True  # as if it had been told, and not yet come to it
+        future = publisher.submit("a")
+    publisher._close_timeout_s = WAIT_S
+    closing = in_thread(publisher.close)
+    ack(broker, 2)
+    assert joined(closing)
+    assert future.result(0).attempts == 1
+
+
+def test_close_gives_up(broker: FakeBroker, make: Make) -> None:
+    """After its time, with what is known: unknown for what was written."""
+    notes = Outcomes()
+    publisher = make(close_timeout_s=0.2, observer=notes)
+    future = publisher.submit("a", message_id="m")
+    written(broker, 1)
+    before = time.monotonic()
+    publisher.close()
+    assert time.monotonic() - before >= 0.2
+    with pytest.raises(OutcomeUnknown, match=r"^message m: outcome unknown.*the publisher was closed") as caught:
+        future.result(0)
+    assert caught.value.attempts == 1
+    assert notes.told == [("m", "unknown", 1, "the publisher was closed")]
+
+
+def test_a_second_close_may_have_less_patience(broker: FakeBroker, make: Make, wait: Wait) -> None:
+    """As an interpreter that ends after Ctrl-C has ended a close: it does not wait for as long as that would have."""
+    publisher = make(close_timeout_s=LONG_S)
+    future = publisher.submit("a")
+    written(broker, 1)
+    closing = in_thread(publisher.close)
+    wait(lambda: pool_of(publisher)._stopping.is_set(), "close has begun")
+    publisher._end(0.1)
+    assert joined(closing)
+    with pytest.raises(OutcomeUnknown, match="the publisher was closed"):
+        future.result(0)
+
+
+def test_a_second_close_may_not_have_more(broker: FakeBroker, make: Make, wait: Wait) -> None:
+    """The first has told when it ends."""
+    publisher = make(close_timeout_s=1.0)
+    publisher.submit("a")
+    written(broker, 1)
+    closing = in_thread(publisher.close)
+    wait(lambda: pool_of(publisher)._stopping.is_set(), "close has begun")
+    later = in_thread(lambda: publisher._end(LONG_S))
+    assert joined(closing, later)
+
+
+def test_close_ends_the_wait_for_room(
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait
+) -> None:
+    """All that wait are told at once, and the observer with them."""
+    monkeypatch.setattr(durable_ws.pool, "_LOOK_AGAIN_S", LONG_S)
+    notes = Outcomes()
+    publisher = make(window=1, close_timeout_s=LONG_S, observer=notes)
+    publisher.submit("a", message_id="a")
+    errors: list[str] = []
+
+    def publish(message_id: str) -> None:
+        with pytest.raises(NotSent) as caught:
+            publisher.publish("b", message_id=message_id)
+        errors.append(str(caught.value))
+
+    threads = [in_thread(lambda n=n: publish(f"b{n}")) for n in range(3)]  # type: ignore[misc]
+    wait(lambda: len(pool_of(publisher)._waiters) == 3, "they wait")
+    closing = in_thread(publisher.close)
+    assert joined(*threads)
+    assert closing.is_alive()
+    assert sorted(errors) == [f"message b{n}: not sent: the publisher was closed" for n in range(3)]
+    assert sorted(notes.told) == [(f"b{n}", "not sent", 0, "the publisher was closed") for n in range(3)]
+    ack(broker, 1)
+    assert joined(closing)
+    assert notes.told[-1] == ("a", "confirmed", 1, "")
+
+
+def test_a_callback_may_close(broker: FakeBroker, make: Make) -> None:
+    """On the I/O thread, close does not wait for itself; another waits for the end of the thread."""
+    broker.confirms = True
+    publisher = make()
+    closed = threading.Event()
+    publisher.submit("a").add_done_callback(lambda _: (publisher.close(), closed.set()))
+    assert closed.wait(WAIT_S)
+    publisher._close_timeout_s = WAIT_S
+    publisher.close()
+    pool = pool_of(publisher)
+    assert not pool._thread.is_alive()
+    assert pool._loop.is_closed()
+
+
+def test_a_forgotten_publisher(broker: FakeBroker) -> None:
+    """It warns; what is under way is given up, and who waits for it is told."""
+    publisher = Publisher(broker.url, {"pubsub": Exchange("x")}, timeout=LONG_S)
+    future = publisher.submit("a")
+    written(broker, 1)
+    thread = pool_of(publisher)._thread
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del publisher
+        gc.collect()
+    assert [str(one.message) for one in caught if "was not closed" in str(one.message)]
+    with pytest.raises(OutcomeUnknown, match="the publisher was closed"):
+        future.result(WAIT_S)
+    assert joined(thread)
+
+
+def test_a_callback_that_fails(broker: FakeBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """The connection is begun anew, and what was unconfirmed is published again; the log has the error."""
+    publisher = make()
+    future = publisher.submit("a")
+    written(broker, 1)
+    broker.confirms = True
+
+    def fail() -> None:
+        raise ZeroDivisionError("inside")
+
+    pool_of(publisher)._loop.call_soon_threadsafe(fail)
+    assert future.result(WAIT_S).attempts == 2
+    assert publisher.health().trouble == "an internal error, see the log"
+    (record,) = [record for record in caplog.records if record.name == "durable_ws.pool"]
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith("durable_ws: Exception in callback")
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_io_thread_that_ends(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wait: Wait
+) -> None:
+    """Whatever ended it, nobody waits for ever: what is under way, not yet taken in, in the window, or comes later."""
+    monkeypatch.setattr(durable_ws.pool, "_LOOK_AGAIN_S", LONG_S)
+    notes = Outcomes()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = "amqp://127.0.0.1:{1}".format(*closed.getsockname())
+    publisher = make(url, window=2, observer=notes, reconnect_first_s=LONG_S, reconnect_most_s=LONG_S)
+    under_way = publisher.submit("a", message_id="under way")
+    wait(lambda: publisher.health().trouble, "it can't connect")
+    pool = pool_of(publisher)
+    busy, go_on = threading.Event(), threading.Event()
+
+    def stop() -> None:
+        busy.set()
+        go_on.wait(WAIT_S)
+        pool._loop.stop()
+
+    pool._loop.call_soon_threadsafe(stop)
+    assert busy.wait(WAIT_S)
+    inbox = publisher.submit("b", message_id="inbox")
+    late: list[str] = []
+
+    def publish() -> None:
+        with pytest.raises(NotSent) as caught:
+            publisher.publish("c", message_id="window")
+        late.append(str(caught.value))
+
+    waiting = in_thread(publish)
+    wait(lambda: pool._waiters, "it waits")
+    go_on.set()
+    with pytest.raises(OutcomeUnknown, match="the publisher's I/O thread has ended") as caught:
+        under_way.result(WAIT_S)
+    assert caught.value.attempts == 1
+    with pytest.raises(NotSent, match=r"^message inbox: not sent: the publisher's I/O thread has ended$"):
+        inbox.result(WAIT_S)
+    assert joined(waiting, pool._thread)
+    assert late == ["message window: not sent: the publisher was closed"]
+    with pytest.raises(NotSent, match="the publisher was closed"):
+        publisher.publish("d", message_id="later")
+    assert sorted(notes.told) == [
+        ("inbox", "not sent", 0, "the publisher's I/O thread has ended"),
+        ("later", "not sent", 0, "the publisher was closed"),
+        ("under way", "unknown", 1, "the publisher's I/O thread has ended"),
+        ("window", "not sent", 0, "the publisher was closed"),
+    ]
+    (record,) = [record for record in caplog.records if record.name == "durable_ws.pool"]
+    assert (record.levelno, record.getMessage()) == (logging.ERROR, "the I/O thread of durable_ws ended")
+    publisher.close()
