@@ -183,6 +183,7 @@ class FakeBroker:
             if self._ended:
                 peer.close()
                 return
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms for the last one
             if self._tls is not None:
                 try:
                     peer = self._tls.wrap_socket(peer, server_side=True)

@@ -401,7 +401,7 @@ def test_a_second_close_may_have_less_patience(broker: FakeBroker, make: Make, w
 
 def test_a_second_close_may_not_have_more(broker: FakeBroker, make: Make, wait: Wait) -> None:
     """The first has told when it ends."""
-    publisher = make(close_timeout_s=1.0)
+    publisher = make(close_timeout_s=0.2)
     publisher.submit("a")
     written(broker, 1)
     closing = in_thread(publisher.close)
