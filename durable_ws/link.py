@@ -300,13 +300,11 @@ class Link:
 
     def _declare_next(self, session: Session) -> None:
         """On a channel of its own, so that a refusal does not end the publishing one."""
-        if self._declaring is not None:
-            return
         waiting = self._ledger.undeclared
-        if waiting and waiting[0] == "":
+        if "" in waiting:  # the broker's default exchange, which is always there
             self._ledger.declared("")
-            waiting = waiting[1:]
-        if not waiting:
+            waiting = self._ledger.undeclared
+        if not waiting or self._declaring is not None:
             return
         self._declaring = name = waiting[0]
         exchange = self._settings.exchanges[name]
