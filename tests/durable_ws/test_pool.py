@@ -299,18 +299,23 @@ def test_a_callback_may_publish_in_a_full_window(broker: FakeBroker, make: Make)
 def test_each_thread_keeps_to_one_connection(broker: FakeBroker, make: Make) -> None:
     """Two threads with half of the window each have one each; what one of them has under way stays together."""
     publisher = make(window=4, max_connections=2)
+    done = threading.Event()
 
-    def submit(text: str) -> None:
+    def work() -> None:
         for _ in range(2):
-            publisher.submit(text)
+            publisher.submit("a")
+        done.wait(WAIT_S)  # else the next thread may have its number
 
-    for count, text in ((2, "a"), (4, "b")):
-        assert joined(in_thread(lambda text=text: submit(text)))  # type: ignore[misc]
+    threads = []
+    for count in (2, 4):
+        threads.append(in_thread(work))
         written(broker, count)
     broker.wait(lambda: [len(talk.of(commands.Basic.Publish)) for talk in broker.talks] == [2, 2], "two on each")
     assert publisher.health().connections == 2
     for talk in broker.talks:
         talk.say(1, commands.Basic.Ack(2, True))
+    done.set()
+    assert joined(*threads)
 
 
 def test_each_call_keeps_to_one_connection(broker: FakeBroker, make: Make) -> None:
