@@ -134,9 +134,9 @@ class AsyncPool:
         job.link.cancel(job, "the call was cancelled")
         return "outcome unknown" if written else NotSent.outcome
 
-    def health(self) -> Health:
-        """How the connections are now; any thread may ask, and never waits."""
-        return self._links.health(under_way=self._under_way, closed=self._closing is not None)
+    def health(self, *, closed: bool) -> Health:
+        """How the connections are now, of a publisher that was closed or not; any thread may ask, and never waits."""
+        return self._links.health(under_way=self._under_way, closed=closed)
 
     async def close(self, timeout_s: float) -> None:
         """Wait for what is under way, then close the connections. Idempotent; one that is cancelled goes on.

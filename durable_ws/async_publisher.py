@@ -6,7 +6,6 @@ import asyncio
 import os
 import warnings
 from collections.abc import AsyncIterable, Hashable, Iterable, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -196,7 +195,7 @@ class AsyncPublisher:
         pool = self._pool
         if pool is None or os.getpid() != self._pid:
             return no_health(self._options.max_connections, closed=self._closed or pool is not None)
-        return replace(pool.health(), closed=self._closed)
+        return pool.health(closed=self._closed)
 
     # --- the end ----------------------------------------------------------------------------------
 

@@ -195,9 +195,9 @@ class Pool:
                 self._waiters.popleft().release()
             count -= 1
 
-    def health(self) -> Health:
-        """How the connections are now; any thread may ask, and never waits."""
-        return self._all.health(under_way=self._under_way, closed=self._closing)
+    def health(self, *, closed: bool) -> Health:
+        """How the connections are now, of a publisher that was closed or not; any thread may ask, and never waits."""
+        return self._all.health(under_way=self._under_way, closed=closed)
 
     def close(self, timeout_s: float) -> None:
         """Wait for what is under way, then close the connections and end the thread. Idempotent.

@@ -9,7 +9,6 @@ import warnings
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -208,7 +207,7 @@ class Publisher:
         pool = self._pool
         if pool is None:
             return no_health(self._options.max_connections, closed=self._closed)
-        return replace(pool.health(), closed=self._closed)
+        return pool.health(closed=self._closed)
 
     # --- the end ----------------------------------------------------------------------------------
 

@@ -349,6 +349,29 @@ def test_cancelled_just_as_room_came() -> None:
     play(body)
 
 
+def test_cancelled_and_passed_over() -> None:
+    """Room comes after it was cancelled, and before it has gone: the next one has it."""
+
+    async def body(played: Played) -> None:
+        publisher = played.make(window=1)
+        inside = await publisher.submit("a")
+        tasks = [asyncio.create_task(publisher.publish("b")) for _ in range(2)]
+        await waiters(publisher, 2)
+        tasks[0].cancel()
+        assert inside.cancel("no more")
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+        with pytest.raises(asyncio.CancelledError, match="no more"):
+            await inside
+        played.broker.confirms = True
+        await until(lambda: tasks[1].done() or len(played.broker.of(commands.Basic.Publish)) == 2)
+        played.broker.talks[-1].say(1, commands.Basic.Ack(0, multiple=True))
+        assert (await tasks[1]).attempts == 1
+        assert publisher.health().under_way == 0
+
+    play(body)
+
+
 def test_room_that_comes_with_the_deadline() -> None:
     """In the same round of the loop: it is taken, and given back when the message is given up."""
 

@@ -188,12 +188,15 @@ def test_a_wake_up_that_was_lost(broker: FakeBroker, make: Make, monkeypatch: py
     assert joined(waiting)
 
 
-def test_who_need_not_wait_does_not(broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_need_not_wait_does_not(
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait
+) -> None:
     """Where room came, or the end, between looking for room and beginning to wait for it."""
     monkeypatch.setattr(durable_ws.pool, "_LOOK_AGAIN_S", LONG_S)
     publisher = make(window=1)
     publisher.submit("a")
     ack(broker, 1)
+    wait(lambda: publisher.health().under_way == 0, "there is room")
     pool = pool_of(publisher)
     room = in_thread(lambda: pool._wait_for_room(1, LONG_S))
     assert joined(room)
@@ -291,6 +294,15 @@ def test_a_callback_may_publish_in_a_full_window(broker: FakeBroker, make: Make)
     publisher.submit("a").add_done_callback(publish_more)
     assert came.wait(WAIT_S)
     assert [future.result(WAIT_S).attempts for future in more] == [1] * 3
+
+
+def test_a_future_can_not_be_cancelled(broker: FakeBroker, make: Make) -> None:
+    """What may be written has an outcome, and that is told."""
+    future = make().submit("a")
+    assert not future.cancel()
+    ack(broker, 1)
+    assert future.result(WAIT_S).attempts == 1
+    assert not future.cancelled()
 
 
 # --- connections ----------------------------------------------------------------------------------
@@ -461,15 +473,16 @@ def test_a_forgotten_publisher(broker: FakeBroker) -> None:
     publisher = Publisher(broker.url, {"pubsub": Exchange("x")}, timeout=LONG_S)
     future = publisher.submit("a")
     written(broker, 1)
-    thread = pool_of(publisher)._thread
+    pool = pool_of(publisher)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         del publisher
         gc.collect()
+    assert pool._close_by <= time.monotonic(), "without waiting for what is under way"
     assert [str(one.message) for one in caught if "was not closed" in str(one.message)]
     with pytest.raises(OutcomeUnknown, match="the publisher was closed"):
         future.result(WAIT_S)
-    assert joined(thread)
+    assert joined(pool._thread)
 
 
 def test_a_callback_that_fails(broker: FakeBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
