@@ -292,7 +292,6 @@ class Link:
             return
         self._ready = False
         if code in _TRANSIENT_CODES:
-            self._ledger.lost(reason)
             self.abort(reason)  # with the pause before the next connection
         else:
             self._ledger.poisoned(reason)

@@ -215,6 +215,29 @@ def test_who_waits_is_let_in_as_room_comes() -> None:
     play(body)
 
 
+def test_what_is_submitted_in_one_round_goes_together() -> None:
+    """A message alone goes at once; more of them, in the same round of the loop, in one piece behind it."""
+
+    async def body(played: Played) -> None:
+        publisher = played.make()
+        played.broker.confirms = True
+        await publisher.publish("first")
+        pool, taken = pool_of(publisher), []
+        take_in = pool._links.take_in
+
+        def note(jobs: Any) -> None:
+            taken.append(len(jobs))
+            take_in(jobs)
+
+        pool._links.take_in = note  # type: ignore[method-assign]
+        for _ in range(2):
+            futures = [await publisher.submit("a") for _ in range(5)]
+            assert [(await future).attempts for future in futures] == [1] * 5
+        assert taken == [1, 4] * 2
+
+    play(body)
+
+
 def test_each_task_keeps_to_one_connection() -> None:
     """Two tasks with half of the window each have one each; what one of them has under way stays together."""
 

@@ -305,6 +305,28 @@ def test_a_channel_that_is_closed_for_a_message(make: Make, caplog: pytest.LogCa
     assert (record.event, record.reason) == ("channel_closed", said)
 
 
+def test_a_channel_that_is_closed_amid_a_declaration(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """The one has nothing to do with the other: neither the log nor a message says that the exchange was refused."""
+    held: list[Talk] = []
+
+    def hold(talk: Talk, _channel: int, one: Frame) -> bool:
+        if isinstance(one, commands.Exchange.Declare) and one.exchange == "slow":
+            held.append(talk)
+            return True
+        return False
+
+    with FakeBroker(hold) as broker:
+        publisher = make(broker.url, {"slow": Exchange("slow"), "good": Exchange("good")}, max_connections=1)
+        assert publisher.publish("a", to="good").attempts == 1
+        slow = publisher.submit("a", to="slow")
+        broker.wait(lambda: held, "it is declared")
+        broker.talks[0].say(1, commands.Channel.Close(406, "PRECONDITION_FAILED - no", 60, 40))
+        broker.wait(lambda: len(broker.of(commands.Confirm.Select)) == 2, "the channel is opened again")
+        held[0].say(2, commands.Exchange.DeclareOk())
+        assert slow.result(WAIT_S).attempts == 1
+        assert [record.event for record in told(caplog)] == ["channel_closed"]
+
+
 def test_while_there_is_no_channel(make: Make) -> None:
     """It is no connection that can be published on, and a message at its deadline is told why."""
     with FakeBroker() as broker:

@@ -289,6 +289,16 @@ def test_one_line_of_an_error(error: Exception, text: str | None) -> None:
         assert said == text
 
 
+def test_one_line_of_an_error_that_the_system_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then asyncio's own text has to do."""
+
+    def strerror(_: int) -> str:
+        raise ValueError("strerror() argument out of range")
+
+    monkeypatch.setattr("durable_ws.session.os.strerror", strerror)
+    assert _describe(OSError(12345, "no such number")) == "[Errno 12345] no such number"
+
+
 def test_one_line_of_an_error_of_tls() -> None:
     """OpenSSL's reason, without the place in its source."""
     error = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")
