@@ -156,13 +156,13 @@ def test_each_host_before_each_pause(
     assert len(no_chance) == 1
 
 
-def test_a_pause_is_kept(make: Make, no_chance: list[tuple[float, float]]) -> None:
+def test_a_pause_is_kept(make: Make, no_chance: list[tuple[float, float]], wait: Wait) -> None:
     """Nobody connects in it, and close does not wait for its end."""
     with FakeBroker(Once(commands.Connection.Open, lambda talk, _: talk.hang_up())) as broker:
         publisher = make(broker.url, reconnect_first_s=LONG_S, reconnect_most_s=LONG_S)
+        publisher.submit("a", timeout=LONG_S)
+        wait(lambda: publisher.health().trouble, "the attempt has ended")
         with pytest.raises(NotSent, match=r"the deadline passed without a connection \(can't connect: .*peer closed"):
-            publisher.publish("a", timeout=0.2)
-        with pytest.raises(NotSent, match="the deadline passed without a connection"):
             publisher.publish("b", timeout=0.1)
         assert len(broker.talks) == 1
         waits = publisher.submit("c", timeout=LONG_S)
@@ -327,7 +327,7 @@ def test_a_channel_that_is_closed_amid_a_declaration(make: Make, caplog: pytest.
         assert [record.event for record in told(caplog)] == ["channel_closed"]
 
 
-def test_while_there_is_no_channel(make: Make) -> None:
+def test_while_there_is_no_channel(make: Make, wait: Wait) -> None:
     """It is no connection that can be published on, and a message at its deadline is told why."""
     with FakeBroker() as broker:
         publisher = make(broker.url)
@@ -341,10 +341,12 @@ def test_while_there_is_no_channel(make: Make) -> None:
             return isinstance(one, commands.Confirm.Select)
 
         broker.answer = close_and_hold
+        broken = publisher.submit("b")
+        wait(lambda: publisher.health().connections == 0, "the channel is closed")
         with pytest.raises(NotSent, match=r"without a connection \(the broker closed the channel: \(406\)") as caught:
-            publisher.publish("b", timeout=0.3)
-        assert caught.value.attempts == 1
-        assert publisher.health().connections == 0
+            publisher.publish("c", timeout=0.05)
+        assert caught.value.attempts == 0
+        assert not broken.done(), "it has another chance"
 
 
 def give_back(talk: Talk, tag: int, message_id: str) -> None:
@@ -512,12 +514,14 @@ def test_blocked_is_told(make: Make, wait: Wait) -> None:
         assert notes.of(Unblocked) == [Unblocked(**at)]
 
 
-def test_each_message_has_its_own_deadline(make: Make, closed_port: int) -> None:
+def test_each_message_has_its_own_deadline(make: Make, closed_port: int, wait: Wait) -> None:
     """Whatever their order, each is told at its own, and not before."""
     publisher = make(f"amqp://127.0.0.1:{closed_port}", max_connections=1)
+    publisher.submit("a", timeout=LONG_S)
+    wait(lambda: publisher.health().trouble, "an attempt has ended")
     ended: list[str] = []
     futures = []
-    for name, timeout in (("c", 0.6), ("a", 0.2), ("b", 0.4)):
+    for name, timeout in (("c", 0.3), ("a", 0.1), ("b", 0.2)):
         futures.append(publisher.submit("a", timeout=timeout))
         futures[-1].add_done_callback(lambda _, name=name: ended.append(name))  # type: ignore[misc]
     for future in futures:

@@ -50,20 +50,22 @@ def silent() -> Iterator[socket.socket]:
         yield server
 
 
-def test_a_handshake_that_never_ends(make: Make, silent: socket.socket) -> None:
+def test_a_handshake_that_never_ends(make: Make, silent: socket.socket, wait: Wait) -> None:
     """``connect_timeout_s`` is for all of it, and the error says how long that was."""
     port = silent.getsockname()[1]
     publisher = make(
         f"amqp://127.0.0.1:{port}", connect_timeout_s=0.1, reconnect_first_s=LONG_S, reconnect_most_s=LONG_S
     )
+    publisher.submit("a", timeout=LONG_S)
+    wait(lambda: publisher.health().trouble, "the attempt has ended")
     with pytest.raises(NotSent) as caught:
-        publisher.publish("a", timeout=0.5)
+        publisher.publish("b", timeout=0.01)
     said = f"timeout, no AMQP connection to 127.0.0.1:{port} in 0.1 s"
     assert caught.value.detail == f"the deadline passed without a connection (can't connect: {said})"
     assert publisher.health().trouble == said
 
 
-def test_a_name_server_that_never_answers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_server_that_never_answers(make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
     """The limit holds for it too, and so does close while it is asked."""
     answer = threading.Event()
 
@@ -74,8 +76,10 @@ def test_a_name_server_that_never_answers(make: Make, monkeypatch: pytest.Monkey
     monkeypatch.setattr("durable_ws.loop.socket.getaddrinfo", getaddrinfo)
     url = "amqp://broker.example:5672/?socket_timeout=0.1"
     publisher = make(url, reconnect_first_s=LONG_S, reconnect_most_s=LONG_S)
+    publisher.submit("a", timeout=LONG_S)
+    wait(lambda: publisher.health().trouble, "the attempt has ended")
     with pytest.raises(NotSent) as caught:
-        publisher.publish("a", timeout=0.5)
+        publisher.publish("b", timeout=0.01)
     assert "can't connect: timeout, no connection to broker.example:5672 in 0.1 s" in caught.value.detail
     hanging = make("amqp://broker.example:5672/")
     future = hanging.submit("a")
@@ -102,7 +106,9 @@ def test_a_name_server_that_never_answers(make: Make, monkeypatch: pytest.Monkey
     ],
     ids=["unknown", "no name", "no way"],
 )
-def test_a_name_that_is_not_found(make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
+def test_a_name_that_is_not_found(
+    make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait, error: Exception, said: str
+) -> None:
     """The system's word, and the host, are in the error."""
 
     def getaddrinfo(*_: object) -> object:
@@ -110,8 +116,10 @@ def test_a_name_that_is_not_found(make: Make, monkeypatch: pytest.MonkeyPatch, e
 
     monkeypatch.setattr("durable_ws.loop.socket.getaddrinfo", getaddrinfo)
     publisher = make("amqp://broker.example:5672/")
+    publisher.submit("a", timeout=LONG_S)
+    wait(lambda: publisher.health().trouble, "the attempt has ended")
     with pytest.raises(NotSent, match=rf"\(can't connect: {said} \(broker\.example:5672\)\)$"):
-        publisher.publish("a", timeout=0.1)
+        publisher.publish("b", timeout=0.01)
 
 
 def test_a_peer_that_hangs_up(make: Make, wait: Wait) -> None:
@@ -214,16 +222,16 @@ def beat_back(talk: Talk, channel: int, one: Frame) -> bool:
 def test_how_long_the_broker_may_block(make: Make, wait: Wait) -> None:
     """Past ``blocked_connection_timeout`` the connection ends, and says why; one that was unblocked in time stays."""
     with FakeBroker(beat_back) as broker:
-        publisher = make(f"{broker.url}?blocked_connection_timeout=0.3", heartbeat_s=1)
+        publisher = make(f"{broker.url}?blocked_connection_timeout=0.1", heartbeat_s=1)
         publisher.publish("a")
         talk = broker.talks[0]
         talk.say(0, commands.Connection.Blocked("low on memory"), commands.Connection.Unblocked())
-        broker.wait(lambda: len(talk.of(Heartbeat)) >= 2, "twice half a second of heart-beats")
+        broker.wait(lambda: talk.of(Heartbeat), "half a second has passed")
         assert not talk.ended.is_set()
         talk.say(0, commands.Connection.Blocked("low on disk"), commands.Connection.Blocked("low on disk still"))
         assert talk.ended.wait(WAIT_S)
         wait(lambda: publisher.health().trouble, "it is seen")
-        assert publisher.health().trouble == "the broker has blocked publishers for 0.3 s (low on disk still)"
+        assert publisher.health().trouble == "the broker has blocked publishers for 0.1 s (low on disk still)"
         assert publisher.publish("b").attempts == 1
 
 
