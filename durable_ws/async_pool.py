@@ -153,7 +153,7 @@ class AsyncPool:
     async def _close(self, timeout_s: float) -> None:
         for future, _ in self._waiting:
             if not future.done():
-                future.set_exception(InvalidState("closing"))
+                future.set_exception(InvalidState())
         self._take_in()
         if self._links.jobs:
             self._idle = self.loop.create_future()

@@ -255,7 +255,7 @@ class Pool:
         while self._all.jobs and time.monotonic() < self._close_by:
             self._look_again.clear()
             try:
-                async with asyncio.timeout(max(0.0, self._close_by - time.monotonic())):
+                async with asyncio.timeout(self._close_by - time.monotonic()):
                     await self._look_again.wait()
             except TimeoutError:
                 break
