@@ -157,8 +157,16 @@ def test_a_full_window_waits_until_the_deadline(broker: FakeBroker, make: Make) 
 
 
 def test_who_waits_is_woken(broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
-    """Each as soon as there is room, without looking by itself."""
+    """As many as there is room for, each once and at once, without looking by itself."""
     monkeypatch.setattr(durable_ws.pool, "_LOOK_AGAIN_S", LONG_S)
+    waits: list[int] = []
+    wait_for_room = Pool._wait_for_room
+
+    def note(pool: Pool, size: int, timeout_s: float) -> None:
+        waits.append(size)
+        wait_for_room(pool, size, timeout_s)
+
+    monkeypatch.setattr(Pool, "_wait_for_room", note)
     publisher = make(window=2, max_connections=1)
     futures = [publisher.submit("a"), publisher.submit("a")]
     receipts: list[Receipt] = []
@@ -171,6 +179,7 @@ def test_who_waits_is_woken(broker: FakeBroker, make: Make, monkeypatch: pytest.
         ack(broker, tag, multiple=True)
     assert joined(*threads)
     assert [receipt.attempts for receipt in receipts] == [1] * 4
+    assert len(waits) == 4, "nobody was woken in vain"
     assert all(future.result(0).routed for future in futures)
     assert len(pool_of(publisher)._waiters) == 0
 
