@@ -393,6 +393,7 @@ def test_what_is_never_written_is_told_at_once(make: Make) -> None:
         assert caught.value.detail == (
             "its properties do not fit into a frame of 4096 bytes, which is agreed with the broker"
         )
+        assert publisher.health().trouble is None, "and the connection goes on"
 
 
 # --- declarations ---------------------------------------------------------------------------------
@@ -420,6 +421,17 @@ def test_what_is_declared(make: Make) -> None:
         assert {channel for channel, one in talk.heard if isinstance(one, commands.Exchange.Declare)} == {2}
         assert {channel for channel, one in talk.heard if isinstance(one, commands.Basic.Publish)} == {1}
         assert len(broker.of(commands.Channel.Open)) == 2
+
+
+def test_the_default_exchange_holds_no_declaration_up(make: Make) -> None:
+    """Where both are published to from the start, each goes its way without an answer to the other."""
+    with FakeBroker(confirms=False) as broker:
+        publisher = make(broker.url, {"one": Exchange("one"), "queue": Exchange("", "direct")}, max_connections=1)
+        futures = [publisher.submit("a", to=to) for to in ("queue", "one")]
+        broker.wait(lambda: len(broker.of(commands.Basic.Publish)) == 2, "both are written")
+        broker.talks[0].say(1, commands.Basic.Ack(2, True))
+        assert [future.result(WAIT_S).attempts for future in futures] == [1, 1]
+        assert [one.exchange for one in broker.of(commands.Exchange.Declare)] == ["one"]
 
 
 def test_one_declaration_at_a_time(make: Make, caplog: pytest.LogCaptureFixture) -> None:
