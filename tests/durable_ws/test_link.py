@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pamqp import body, commands, header
 
-from durable_ws import Exchange, NotSent, Observer, Publisher, Refused, Unroutable
+from durable_ws import Exchange, NotSent, Observer, OutcomeUnknown, Publisher, Refused, Unroutable
 from durable_ws.observe import Blocked, Connected, Disconnected, Unblocked
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker, Frame, Talk
 
@@ -394,6 +394,29 @@ def test_what_is_never_written_is_told_at_once(make: Make) -> None:
             "its properties do not fit into a frame of 4096 bytes, which is agreed with the broker"
         )
         assert publisher.health().trouble is None, "and the connection goes on"
+
+
+def test_what_the_socket_does_not_take_is_not_written(make: Make) -> None:
+    """Not even where all of it is submitted before the first byte goes out."""
+    hold, go_on = threading.Event(), threading.Event()
+
+    def stop_reading(talk: Talk, _channel: int, one: Frame) -> bool:
+        if isinstance(one, commands.Basic.Publish) and len(talk.of(commands.Basic.Publish)) == 2:
+            hold.wait(2 * WAIT_S)
+        return False
+
+    with FakeBroker(stop_reading) as broker:
+        publisher = make(broker.url, heartbeat_s=0, max_connections=1)
+        publisher.publish("first")
+        pool = publisher._pool
+        assert pool is not None
+        pool._loop.call_soon_threadsafe(go_on.wait, WAIT_S)
+        futures = [publisher.submit(b"x" * 1_000_000, timeout=1.0) for _ in range(40)]
+        go_on.set()
+        kinds = [type(future.exception(WAIT_S)) for future in futures]
+        hold.set()
+        assert kinds[0] is OutcomeUnknown
+        assert kinds[-1] is NotSent
 
 
 # --- declarations ---------------------------------------------------------------------------------
