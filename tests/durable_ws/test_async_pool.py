@@ -12,25 +12,12 @@ import pytest
 from pamqp import commands
 
 import durable_ws.async_pool
-from durable_ws import AsyncPublisher, Exchange, InvalidState, NotSent, Observer, OutcomeUnknown, PublishError
+from durable_ws import AsyncPublisher, Exchange, InvalidState, NotSent, OutcomeUnknown, PublishError
 from durable_ws.async_pool import AsyncPool
-from durable_ws.observe import MessageSettled
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
+from tests.durable_ws.observers import Outcomes
 
 LONG_S = 1000.0
-
-
-class Outcomes(Observer):
-    """Notes what became of each message."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str, int, str]] = []
-        self.latencies: list[float] = []
-
-    def settled(self, fact: MessageSettled, /) -> None:
-        """Noted."""
-        self.told.append((fact.message.message_id, fact.outcome, fact.attempts, fact.reason))
-        self.latencies.append(fact.latency_s)
 
 
 class Played:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pamqp import body, commands, header
 
-from durable_ws import Exchange, NotSent, Observer, OutcomeUnknown, Publisher, Refused, Unroutable
+from durable_ws import Exchange, NotSent, OutcomeUnknown, Publisher, Refused, Unroutable
 from durable_ws.observe import Blocked, Connected, Disconnected, Unblocked
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker, Frame, Talk
+from tests.durable_ws.observers import Notebook
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Wait
@@ -21,33 +22,6 @@ if TYPE_CHECKING:
 Make = Callable[..., Publisher]
 
 LONG_S = 1000.0
-
-
-class Connections(Observer):
-    """Notes what becomes of the connections."""
-
-    def __init__(self) -> None:
-        self.facts: list[Any] = []
-
-    def connected(self, fact: Connected, /) -> None:
-        """Noted."""
-        self.facts.append(fact)
-
-    def disconnected(self, fact: Disconnected, /) -> None:
-        """Noted."""
-        self.facts.append(fact)
-
-    def blocked(self, fact: Blocked, /) -> None:
-        """Noted."""
-        self.facts.append(fact)
-
-    def unblocked(self, fact: Unblocked, /) -> None:
-        """Noted."""
-        self.facts.append(fact)
-
-    def of(self, kind: type[Any]) -> list[Any]:
-        """Those facts."""
-        return [fact for fact in list(self.facts) if type(fact) is kind]
 
 
 @pytest.fixture
@@ -144,7 +118,7 @@ def test_each_host_before_each_pause(
     make: Make, closed_port: int, caplog: pytest.LogCaptureFixture, no_chance: list[tuple[float, float]]
 ) -> None:
     """All are tried in turn, at once one after the other; then comes the pause, which grows by the round."""
-    notes = Connections()
+    notes = Notebook()
     with FakeBroker() as broker, caplog.at_level(logging.INFO, "durable_ws.connection"):
         broker.answer = Once(commands.Connection.Open, lambda talk, _: talk.hang_up(), times=3)
         hosts = f"127.0.0.1:{closed_port},localhost:{broker.port},localhost:{broker.port}"
@@ -178,7 +152,7 @@ def test_a_pause_is_kept(make: Make, no_chance: list[tuple[float, float]], wait:
 
 def test_nobody_connects_for_nothing(make: Make, caplog: pytest.LogCaptureFixture, wait: Wait) -> None:
     """A connection that is lost while nothing is under way is made anew with the next message."""
-    notes = Connections()
+    notes = Notebook()
     with FakeBroker() as broker, caplog.at_level(logging.INFO, "durable_ws.connection"):
         publisher = make(broker.url, observer=notes, reconnect_first_s=0.001, reconnect_most_s=0.001)
         publisher.publish("a")
@@ -204,7 +178,7 @@ def test_nobody_connects_for_nothing(make: Make, caplog: pytest.LogCaptureFixtur
 )
 def test_a_connection_that_is_refused_for_now(make: Make, code: int, text: str) -> None:
     """It is tried again; meanwhile the trouble is told in the broker's words."""
-    notes = Connections()
+    notes = Notebook()
     with FakeBroker(Once(commands.Connection.Open, closes(code, text))) as broker:
         publisher = make(broker.url, observer=notes)
         assert publisher.publish("a").attempts == 1
@@ -278,7 +252,7 @@ def test_an_open_connection_that_is_closed_for_a_message(make: Make) -> None:
 @pytest.mark.parametrize("code", [506, 541])
 def test_a_channel_that_is_closed_for_now(make: Make, code: int) -> None:
     """The connection is begun anew, after the pause, and the message published again."""
-    notes = Connections()
+    notes = Notebook()
     with FakeBroker(Once(commands.Basic.Publish, closes_channel(code, "RESOURCE_ERROR."))) as broker:
         publisher = make(broker.url, observer=notes)
         assert publisher.publish("a").attempts == 2
@@ -291,14 +265,15 @@ def test_a_channel_that_is_closed_for_now(make: Make, code: int) -> None:
 
 def test_a_channel_that_is_closed_for_a_message(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     """The channel is opened again on the same connection; the log tells why, and nobody that it was connected."""
-    notes = Connections()
+    notes = Notebook()
     with FakeBroker(Once(commands.Basic.Publish, closes_channel(406, "PRECONDITION_FAILED - no."))) as broker:
         publisher = make(broker.url, observer=notes)
         assert publisher.publish("a").attempts == 2
         assert len(broker.talks) == 1
         assert publisher.health().trouble is None
         assert publisher.health().connections == 1
-        assert len(notes.facts) == 1
+        assert len(notes.of(Connected)) == 1
+        assert notes.of(Disconnected) == []
         (record,) = told(caplog)
         said = "the broker closed the channel: (406) PRECONDITION_FAILED - no"
         assert record.getMessage() == f"localhost:{broker.port}: {said}"
@@ -531,7 +506,7 @@ def test_after_a_reconnect_all_is_declared_again(make: Make, wait: Wait) -> None
 
 def test_blocked_is_told(make: Make, wait: Wait) -> None:
     """To the observer and by the health, until it is over or the connection ends."""
-    notes = Connections()
+    notes = Notebook()
     with FakeBroker() as broker:
         publisher = make(broker.url, observer=notes)
         publisher.publish("a")

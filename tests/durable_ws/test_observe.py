@@ -23,6 +23,7 @@ from durable_ws.observe import (
     Unblocked,
 )
 from tests.durable_ws.fake_broker import FakeBroker
+from tests.durable_ws.observers import Notebook
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Link, MakePublisher, Queues, Wait
@@ -31,42 +32,6 @@ pytestmark = pytest.mark.broker
 
 PATIENCE_S = 60.0
 BACK_OFF = {"reconnect_first_s": 0.02, "reconnect_most_s": 0.1}
-
-
-class Notebook(Observer):
-    """Notes all that it is told."""
-
-    def __init__(self) -> None:
-        self.facts: list[Any] = []
-
-    def connected(self, fact: Connected, /) -> None:
-        """Noted."""
-        self.facts.append(fact)
-
-    def disconnected(self, fact: Disconnected, /) -> None:
-        """Noted."""
-        self.facts.append(fact)
-
-    def blocked(self, fact: Blocked, /) -> None:
-        """Noted."""
-        self.facts.append(fact)
-
-    def unblocked(self, fact: Unblocked, /) -> None:
-        """Noted."""
-        self.facts.append(fact)
-
-    def taken(self, fact: MessageTaken, /) -> Mapping[str, str] | None:
-        """Noted."""
-        self.facts.append(fact)
-        return None
-
-    def settled(self, fact: MessageSettled, /) -> None:
-        """Noted."""
-        self.facts.append(fact)
-
-    def of(self, kind: type[Any]) -> list[Any]:
-        """Those facts."""
-        return [fact for fact in list(self.facts) if type(fact) is kind]
 
 
 class Broken(Notebook):

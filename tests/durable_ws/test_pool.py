@@ -16,10 +16,10 @@ import pytest
 from pamqp import commands
 
 import durable_ws.pool
-from durable_ws import Exchange, InvalidState, NotSent, Observer, OutcomeUnknown, Publisher, Receipt
-from durable_ws.observe import MessageSettled
+from durable_ws import Exchange, InvalidState, NotSent, OutcomeUnknown, Publisher, Receipt
 from durable_ws.pool import Pool
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
+from tests.durable_ws.observers import Outcomes
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Wait
@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 Make = Callable[..., Publisher]
 
 LONG_S = 1000.0
-
-
-class Outcomes(Observer):
-    """Notes what became of each message."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str, int, str]] = []
-        self.latencies: list[float] = []
-
-    def settled(self, fact: MessageSettled, /) -> None:
-        """Noted."""
-        self.told.append((fact.message.message_id, fact.outcome, fact.attempts, fact.reason))
-        self.latencies.append(fact.latency_s)
 
 
 @pytest.fixture
