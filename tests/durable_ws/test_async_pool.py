@@ -365,6 +365,7 @@ def test_cancelled_and_passed_over() -> None:
     async def body(played: Played) -> None:
         publisher = played.make(window=1)
         inside = await publisher.submit("a")
+        await until(lambda: len(played.broker.of(commands.Basic.Publish)) == 1)
         tasks = [asyncio.create_task(publisher.publish("b")) for _ in range(2)]
         await waiters(publisher, 2)
         tasks[0].cancel()
@@ -374,7 +375,6 @@ def test_cancelled_and_passed_over() -> None:
         with pytest.raises(asyncio.CancelledError, match="no more"):
             await inside
         played.broker.confirms = True
-        await until(lambda: tasks[1].done() or len(played.broker.of(commands.Basic.Publish)) == 2)
         played.broker.talks[-1].say(1, commands.Basic.Ack(0, multiple=True))
         assert (await tasks[1]).attempts == 1
         assert publisher.health().under_way == 0
