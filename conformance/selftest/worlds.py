@@ -232,7 +232,7 @@ _BROKEN = (
     World(
         id="tab-acks-first",
         why="The page acks on arrival and handles later: a cut in between loses the message.",
-        behaviour=TabBehaviour(ack_first=True, delay_s=1.0),
+        behaviour=TabBehaviour(ack_first=True, delay_s=60.0),
         checks=("cut/after-ack-1",),
         kind="lost",
         cause="ack-before-handling",

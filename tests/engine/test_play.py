@@ -81,7 +81,7 @@ def test_both_clients_come_to_the_same_verdict_on_a_sound_setup(case_id: str, br
     [
         ("reconnection/published-while-away", {"auto-delete": "true"}, TabBehaviour(), "auto-delete-queue"),
         ("reconnection/published-while-away", {"x-max-length": "10"}, TabBehaviour(), "max-length"),
-        ("cut/after-ack-1", {}, TabBehaviour(ack_first=True, delay_s=1.0), "ack-before-handling"),
+        ("cut/after-ack-1", {}, TabBehaviour(ack_first=True, delay_s=60.0), "ack-before-handling"),
     ],
 )
 def test_both_clients_come_to_the_same_verdict_on_a_broken_setup(
