@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LOCK", "Orders", "lines_of_parent"]
+__all__ = ["LOCK", "Orders", "lines_of_parent", "stands_still"]
 
 LOCK = "supervisor.lock"
 """A file in the node's folder that stays locked for as long as its supervisor lives."""
@@ -46,6 +46,7 @@ _MS_REC_PRIVATE = 0x4000 | 0x40000
 _MNT_DETACH = 2
 _TERMINATE_S = 60.0
 _EPMD_S = 10.0
+_STOP_S = 30.0
 _BALLAST_BYTES = 4 * 1024 * 1024
 
 
@@ -99,7 +100,18 @@ class _Supervisor:
         return str(self._node_pid())
 
     def pause(self) -> str:
-        return self._signal(signal.SIGSTOP)
+        """Stop the node, and wait until each of its threads was seen to stand still.
+
+        The kernel leaves the stop to whichever thread takes the signal: until that one gets the processor, the others
+        go on, and on a busy machine they answered a whole handshake.
+        """
+        told = self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + _STOP_S
+        while told == "signalled" and not stands_still(self._node_pid()):
+            if time.monotonic() > deadline:
+                return f"failed: the node's threads did not all stop within {_STOP_S:g} s"
+            time.sleep(0.002)
+        return told
 
     def resume(self) -> str:
         return self._signal(signal.SIGCONT)
@@ -214,6 +226,18 @@ def _children() -> set[int]:
             if int(entry.read_text(errors="replace").rpartition(")")[2].split()[1]) == me:
                 found.add(int(entry.parent.name))
     return found
+
+
+def stands_still(pid: int) -> bool:
+    """Whether no thread of a process runs: each is stopped or at its end. True where there is no /proc, or no process.
+
+    Source: proc_pid_stat(5), state.
+    """
+    for thread in Path(f"/proc/{pid}/task").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError):  # it has ended meanwhile
+            if thread.read_text(errors="replace").rpartition(")")[2].split()[0] not in "TtZXx":
+                return False
+    return True
 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conformance.world.broker.cache import cache_folder
+from conformance.world.broker.choose import choose_broker
+from conformance.world.broker.handshake import amqp_answers
+from conformance.world.broker.supervisor import stands_still
 
 if TYPE_CHECKING:
     from tests.world.broker.conftest import ProcessesOf, Wait
@@ -117,3 +120,27 @@ def test_ctrl_c_in_the_terminal_leaves_the_node_to_the_suite(processes_of: Proce
     with suite() as running:
         sessions = {os.getsid(pid) for pid in [running.supervisor, *processes_of(running.name)]}
         assert os.getsid(running.process.pid) not in sessions
+
+
+def test_a_paused_node_stands_still_in_every_thread(processes_of: ProcessesOf) -> None:
+    """When pause returns no thread of the machine runs any more, and none before it is resumed."""
+    broker = choose_broker("auto")
+    broker.start()
+    try:
+        name = broker.describe()["node"].partition("@")[0]
+        (machine,) = [pid for pid in processes_of(name) if Path(f"/proc/{pid}/comm").read_text().startswith("beam")]
+        assert len(list(Path(f"/proc/{machine}/task").iterdir())) > 10
+        assert not stands_still(machine)
+        broker.pause()
+        assert stands_still(machine)
+        broker.resume()
+        amqp_answers(broker.addresses.amqp)
+    finally:
+        broker.stop()
+
+
+def test_what_has_ended_stands_still() -> None:
+    """There is nothing to wait for."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        assert stands_still(process.pid)
