@@ -26,8 +26,9 @@ PATIENCE_S = 60.0
 """For what must happen."""
 
 _START = (
-    # A background job of a shell ignores SIGINT, and so would all that it starts.
+    # A background job of a shell ignores SIGINT, one under nohup SIGHUP, and so would all that it starts.
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
     "from conformance.cli.main import main; main()"
 )
 
