@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -30,10 +31,29 @@ def pytest_configure(config: pytest.Config) -> None:
         gc.disable()
 
 
+LONG_S = 400
+"""A test that may take so long comes early."""
+
+
+@pytest.hookimpl(trylast=True)  # once -m and -k have chosen
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a mutation run what talks over sockets comes last: there a fault may show as a wait."""
+    """What takes minutes comes first, lest a worker be alone with it at the end; each beside one that does not: workers
+    are dealt pairs at first. In a mutation run what talks over sockets comes last: there a fault may show as a wait."""
     if config.getoption("hypothesis_profile") == "mutation":
         items.sort(key=lambda item: item.path.name == "test_conversation.py")
+        return
+    most = [_most_s(item) for item in items]
+    long = sorted((item for item, s in zip(items, most, strict=True) if s >= LONG_S), key=_most_s, reverse=True)
+    others = [item for item, s in zip(items, most, strict=True) if s < LONG_S]
+    cut = len(others) - len(long) if len(others) > len(long) else len(others)
+    pairs = itertools.chain.from_iterable(itertools.zip_longest(long, others[cut:]))
+    items[:] = [*filter(None, pairs), *others[:cut]]
+
+
+def _most_s(item: pytest.Item) -> float:
+    """How long a test may take, in seconds; 0: as long as most."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark else 0.0
 
 
 @pytest.fixture
