@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conformance.history.events import TabConnected, TabDelivered, TabDisconnected, TabRefused, TabSubscribed
+from tests.world.network.wire import wait_until
 
 if TYPE_CHECKING:
     from tests.world.tab.conftest import FakeBroker, MakeTab, MemoryRecorder, Peer
@@ -101,9 +102,9 @@ def no_receipt(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("script", "during", "detail"),
     [
-        (silent, "connect", "no WebSocket handshake within 0.3 s"),
-        (no_connected, "connect", "no CONNECTED within 0.3 s"),
-        (no_receipt, "subscribe", "no RECEIPT of SUBSCRIBE within 0.3 s"),
+        (silent, "connect", "no WebSocket handshake within 1 s"),
+        (no_connected, "connect", "no CONNECTED within 1 s"),
+        (no_receipt, "subscribe", "no RECEIPT of SUBSCRIBE within 1 s"),
     ],
 )
 def test_a_broker_that_never_answers(
@@ -111,10 +112,10 @@ def test_a_broker_that_never_answers(
 ) -> None:
     """Each step has the connect timeout; then the tab gives up and tries again."""
     fake.scripts = [script]  # type: ignore[list-item]
-    make_tab(connect_timeout_s=0.3).open()
-    refused = recorder.wait(TabRefused, 2)
-    assert {event.during for event in refused} == {during}
-    assert {event.detail for event in refused} == {detail}
+    make_tab(connect_timeout_s=1.0).open()
+    (refused,) = recorder.wait(TabRefused)
+    assert (refused.during, refused.detail) == (during, detail)
+    wait_until(lambda: len(fake.peers) == 2, "the tab tries again")
 
 
 def test_a_handshake_in_drips_has_the_same_deadline(
@@ -363,20 +364,20 @@ def test_heart_beats_are_sent_and_keep_the_session(
     """The tab sends them at the agreed interval; the broker's own keep it content."""
 
     def script(peer: Peer) -> None:
-        peer.subscribe("100,100")
-        while peer.heart_beats < 6:
+        peer.subscribe("500,500")
+        while peer.heart_beats < 3:
             seen = peer.heart_beats
             while peer.heart_beats == seen:
                 peer.read()
             peer.send(b"\n")
-        peer.message(b"six came")
+        peer.message(b"three came")
         peer.until_gone()
 
     fake.scripts = [script]
-    make_tab(heart_beat_s=0.1).open()
+    make_tab(heart_beat_s=0.5).open()
     (delivered,) = recorder.wait(TabDelivered)
     subscribed_ns = recorder.of(TabSubscribed)[0].time_ns
-    assert (delivered.time_ns - subscribed_ns) / 1e9 >= 0.5
+    assert (delivered.time_ns - subscribed_ns) / 1e9 >= 1.0
     assert recorder.of(TabDisconnected) == []
 
 
