@@ -1,0 +1,533 @@
+"""One connection whose loop and socket are played: its timers, what it says, and how it ends, without any waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from pamqp import commands, frame
+from pamqp.heartbeat import Heartbeat
+
+from durable_ws.address import Address, TlsOptions
+from durable_ws.amqp.events import Blocked, ClosedByBroker, ClosedInOrder, Event, Opened, Unblocked
+from durable_ws.session import End, Session
+
+CONTEXT = ssl.create_default_context()
+HANDSHAKE = (
+    commands.Connection.Start(0, 9, {}, "PLAIN", "en_US"),
+    commands.Connection.Tune(2047, 131072, 60),
+    commands.Connection.OpenOk(),
+)
+
+
+class Timer:
+    """What a loop gives for a call_later."""
+
+    def __init__(self, delay_s: float, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        assert callable(callback)
+        self.delay_s = float(delay_s)
+        self._callback = callback
+        self._arguments = arguments
+        self.over = False
+
+    def cancel(self) -> None:
+        """It never comes."""
+        self.over = True
+
+    def fire(self) -> None:
+        """Its time has come."""
+        assert not self.over
+        self.over = True
+        self._callback(*self._arguments)
+
+
+class Dialling:
+    """What a loop gives for the task that dials; the test says how that goes."""
+
+    def __init__(self) -> None:
+        self.asked_to_stop = False
+        self.done: Callable[[Any], None] | None = None
+        self.error: BaseException | None = None
+
+    def cancel(self) -> None:
+        """As a task is cancelled: soon."""
+        self.asked_to_stop = True
+
+    def add_done_callback(self, done: Callable[[Any], None]) -> None:
+        """Called by the test."""
+        self.done = done
+
+    def cancelled(self) -> bool:
+        """As a task says it."""
+        return self.asked_to_stop
+
+    def exception(self) -> BaseException | None:
+        """As a task says it."""
+        return self.error
+
+    def end(self) -> None:
+        """It is done, however it was."""
+        assert self.done is not None
+        self.done(self)
+
+
+class PlayedLoop:
+    """Notes the timers and runs nothing."""
+
+    def __init__(self) -> None:
+        self.timers: list[Timer] = []
+        self.dialling = Dialling()
+
+    def call_later(self, delay_s: float, callback: Callable[..., object], *arguments: Any) -> Timer:
+        """See asyncio."""
+        self.timers.append(Timer(delay_s, callback, arguments))
+        return self.timers[-1]
+
+    def create_task(self, dial: Coroutine[Any, Any, None]) -> Dialling:
+        """See asyncio."""
+        dial.close()
+        return self.dialling
+
+    @property
+    def pending(self) -> list[Timer]:
+        """Those that may still come, in the order in which they were set."""
+        return [timer for timer in self.timers if not timer.over]
+
+    @property
+    def delays(self) -> list[float]:
+        """Of those."""
+        return [timer.delay_s for timer in self.pending]
+
+
+class PlayedTransport:
+    """Notes what is written, and what is asked of it."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.asked: list[str] = []
+        self.options: list[tuple[int, int, int]] = []
+
+    def get_extra_info(self, name: str) -> Any:
+        """The socket, which is this, too."""
+        assert name == "socket"
+        return self
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """Noted."""
+        self.options.append((level, option, value))
+
+    def write(self, data: bytes) -> None:
+        """Noted."""
+        assert data, "nothing to write"
+        self.writes.append(data)
+
+    def close(self) -> None:
+        """Noted."""
+        self.asked.append("close")
+
+    def abort(self) -> None:
+        """Noted."""
+        self.asked.append("abort")
+
+
+class Alone:
+    """A session with its loop and its socket."""
+
+    def __init__(self, **options: Any) -> None:
+        self.loop = PlayedLoop()
+        self.socket = PlayedTransport()
+        self.events: list[Event] = []
+        self.ends: list[End] = []
+        self.writable_again = 0
+        told = {"hosts": (("h", 5672),), "heartbeat": 6, "socket_timeout": 20.0, "stack_timeout": 10.0, **options}
+        address = Address(**told)
+        self.session = Session(
+            self.loop,  # type: ignore[arg-type]
+            address,
+            "h",
+            5672,
+            on_events=self.events.extend,
+            on_end=self.ends.append,
+            on_writable=self._on_writable,
+        )
+
+    def _on_writable(self) -> None:
+        self.writable_again += 1
+
+    def connect(self) -> None:
+        """The socket is there."""
+        self.session.connection_made(self.socket)  # type: ignore[arg-type]
+        self.loop.dialling.end()
+
+    def hear(self, *frames: Any) -> None:
+        """These come from the broker, in one piece."""
+        data = b"".join(frame.marshal(one, 0) for one in frames)
+        self.session.get_buffer(-1)[: len(data)] = data
+        self.session.buffer_updated(len(data))
+
+    def said(self) -> list[Any]:
+        """What was written since the last look."""
+        data, frames = b"".join(self.socket.writes), []
+        self.socket.writes.clear()
+        while data:
+            size, _, one = frame.unmarshal(data)
+            frames.append(one)
+            data = data[size:]
+        return frames
+
+
+def opened(**options: Any) -> Alone:
+    """A session that is open."""
+    alone = Alone(**options)
+    alone.connect()
+    alone.hear(*HANDSHAKE)
+    assert alone.events == [Opened()]
+    assert alone.session.is_open
+    alone.events.clear()
+    alone.said()
+    return alone
+
+
+# --- from dialling to open ------------------------------------------------------------------------
+
+
+def test_the_limit_of_the_handshake() -> None:
+    """One timer from the start; it is gone once the connection is open, where that of the heart-beat is set."""
+    alone = Alone()
+    assert alone.session.writable
+    assert not alone.session.is_open
+    assert alone.loop.delays == [10.0]
+    alone.connect()
+    assert [type(one) for one in alone.said()] == [type(frame.unmarshal(b"AMQP\0\0\x09\x01")[2])]
+    alone.hear(*HANDSHAKE[:2])
+    assert alone.loop.delays == [10.0]
+    alone.hear(HANDSHAKE[2])
+    assert alone.session.is_open
+    assert alone.loop.delays == [3.0]
+    assert alone.events == [Opened()]
+    assert alone.ends == []
+
+
+def test_no_heart_beat_no_timer() -> None:
+    """Where it is turned off."""
+    assert opened(heartbeat=0).loop.delays == []
+
+
+def test_a_handshake_that_takes_too_long() -> None:
+    """While dialling the task is cancelled, on a socket that is aborted; the reason names the host and the limit."""
+    said = "timeout, no AMQP connection to h:5672 in 10 s"
+    alone = Alone()
+    alone.loop.pending[0].fire()
+    assert alone.loop.dialling.asked_to_stop
+    assert alone.ends == []
+    alone.loop.dialling.end()
+    assert alone.ends == [End(said, opened=False)]
+    alone = Alone()
+    alone.connect()
+    alone.hear(HANDSHAKE[0])
+    alone.loop.pending[0].fire()
+    assert alone.socket.asked == ["abort"]
+    assert not alone.loop.dialling.asked_to_stop
+    alone.session.connection_lost(None)
+    assert alone.ends == [End(said, opened=False)]
+    assert alone.loop.pending == []
+
+
+def test_a_socket_that_comes_too_late() -> None:
+    """It is given back at once, and nothing is said on it."""
+    alone = Alone(tcp_options={"TCP_USER_TIMEOUT": 5000})
+    alone.session.abort("enough")
+    assert alone.loop.dialling.asked_to_stop
+    alone.session.connection_made(alone.socket)  # type: ignore[arg-type]
+    assert alone.socket.asked == ["abort"]
+    assert alone.socket.writes == []
+    assert alone.socket.options == []
+    alone.session.connection_lost(None)
+    assert alone.ends == [End("enough", opened=False)]
+
+
+def test_a_loop_that_is_stopped() -> None:
+    """Its tasks are cancelled, by whomever; that is told once, and the timer is gone."""
+    alone = Alone()
+    alone.loop.dialling.cancel()
+    alone.loop.dialling.end()
+    alone.session.connection_lost(None)
+    assert alone.ends == [End("the loop was stopped", opened=False)]
+    assert alone.loop.pending == []
+    assert not alone.session.writable
+
+
+def test_dialling_that_fails_as_nobody_thought_of() -> None:
+    """It is told all the same, with the host."""
+    alone = Alone()
+    alone.loop.dialling.error = RuntimeError("no more threads")
+    alone.loop.dialling.end()
+    assert alone.ends == [End("no more threads (h:5672)", opened=False)]
+    alone.session.abort("too late")  # which has nobody to cancel
+
+
+def test_options_of_the_socket() -> None:
+    """Each by its number; keep-alive is turned on for those of keep-alive."""
+    alone = Alone(tcp_options={"TCP_USER_TIMEOUT": 5000, "TCP_KEEPIDLE": 60})
+    alone.connect()
+    assert alone.socket.options == [
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5000),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    ]
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def test_closed_in_order() -> None:
+    """We say so; the broker's answer ends the socket, which has a while for it, and then no longer."""
+    alone = opened()
+    alone.session.close()
+    assert [type(one) for one in alone.said()] == [commands.Connection.Close]
+    assert not alone.session.is_open
+    assert alone.socket.asked == []
+    alone.loop.pending[0].fire()
+    assert alone.loop.pending == [], "and that was the last heart-beat"
+    assert alone.said() == []
+
+
+def test_the_end_after_a_close_in_order() -> None:
+    """The broker's answer ends the socket, and the end is told when that has ended."""
+    alone = opened(heartbeat=0)
+    alone.session.close()
+    alone.said()
+    alone.hear(commands.Connection.CloseOk())
+    assert alone.events == [ClosedInOrder()]
+    assert alone.socket.asked == ["close"]
+    assert alone.loop.delays == [1.0]
+    alone.loop.pending[0].fire()
+    assert alone.socket.asked == ["close", "abort"]
+    assert alone.ends == []
+    alone.session.connection_lost(OSError(errno.EPIPE, "broken"))
+    assert alone.ends == [End("the publisher was closed", opened=True)]
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_closed_before_it_was_open(connected: bool) -> None:
+    """There is nobody yet to say it to."""
+    alone = Alone()
+    if connected:
+        alone.connect()
+        alone.said()
+    alone.session.close()
+    assert alone.said() == []
+    if connected:
+        assert alone.socket.asked == ["abort"]
+        alone.session.connection_lost(None)
+    else:
+        alone.loop.dialling.end()
+    assert alone.ends == [End("the publisher was closed", opened=False)]
+
+
+def test_closed_by_the_broker() -> None:
+    """It gets its answer and the end of the socket; the timers are gone but for that of the farewell, set once."""
+    alone = opened(blocked_connection_timeout=30.0)
+    alone.hear(commands.Connection.Blocked("low on disk"))
+    assert alone.loop.delays == [3.0, 30.0]
+    alone.hear(commands.Connection.Close(320, "CONNECTION_FORCED - bye.", 40, 10))
+    closed = ClosedByBroker(320, "CONNECTION_FORCED - bye.", 40)
+    assert alone.events == [Blocked("low on disk"), closed]
+    assert [type(one) for one in alone.said()] == [commands.Connection.CloseOk]
+    assert alone.socket.asked == ["close"]
+    assert alone.loop.delays == [1.0]
+    alone.hear(Heartbeat())
+    assert alone.socket.asked == ["close"]
+    assert alone.loop.delays == [1.0]
+    alone.session.abort("too late to be the reason")
+    alone.session.connection_lost(None)
+    said = "the broker closed the connection: (320) CONNECTION_FORCED - bye"
+    assert alone.ends == [End(said, opened=True, closed=closed)]
+    assert alone.loop.pending == []
+    assert not alone.session.is_open
+    assert not alone.session.writable
+
+
+def test_a_broker_that_has_no_such_login() -> None:
+    """Trying on would not help, and the host is named."""
+    alone = Alone()
+    alone.connect()
+    alone.hear(commands.Connection.Start(0, 9, {}, "EXTERNAL", "en_US"))
+    alone.session.connection_lost(None)
+    said = "the broker has no PLAIN login, only EXTERNAL (h:5672)"
+    assert alone.ends == [End(said, opened=False, refused=True)]
+
+
+def test_a_peer_that_breaks_the_protocol() -> None:
+    """Once it is open, the reason is told as it is, and it may be tried again."""
+    alone = opened()
+    alone.session.get_buffer(-1)[:15] = b"\x01\x00\x00\x00\x00\x00\x04" + bytes(8)
+    alone.session.buffer_updated(15)
+    assert alone.loop.delays == [1.0]
+    alone.session.connection_lost(None)
+    (end,) = alone.ends
+    assert (end.opened, end.refused, end.closed) == (True, False, None)
+    assert "h:5672" not in end.reason
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "the peer closed the connection without a word"),
+        (ConnectionResetError(errno.ECONNRESET, "as asyncio puts it"), "[Errno 104] Connection reset by peer"),
+    ],
+)
+def test_a_socket_that_ends(error: Exception | None, said: str) -> None:
+    """What the system says is the reason; it is told once, and the timers are gone."""
+    alone = opened()
+    alone.session.connection_lost(error)
+    alone.session.connection_lost(None)
+    assert alone.ends == [End(said, opened=True)]
+    assert alone.loop.pending == []
+    assert not alone.session.is_open
+    assert alone.session.writable is False
+
+
+# --- while it is open -----------------------------------------------------------------------------
+
+
+def test_what_is_said_goes_out_in_one_write() -> None:
+    """And nothing is written where there is nothing to say."""
+    alone = opened()
+    alone.session.connection.open_channel(1)
+    alone.session.connection.select_confirms(1)
+    alone.session.flush()
+    assert len(alone.socket.writes) == 1
+    assert [type(one) for one in alone.said()] == [commands.Channel.Open, commands.Confirm.Select]
+    alone.session.flush()
+    alone.hear(Heartbeat())
+    assert alone.said() == []
+    assert alone.events == []
+
+
+def test_a_socket_that_does_not_keep_up() -> None:
+    """It is not writable until it takes data again, which is told."""
+    alone = opened()
+    alone.session.pause_writing()
+    assert alone.session.writable is False
+    assert alone.writable_again == 0
+    alone.session.resume_writing()
+    assert alone.session.writable is True
+    assert alone.writable_again == 1
+
+
+def test_heart_beats() -> None:
+    """One at each half of its time unless something else was said; the peer may miss two, and then it is given up."""
+    alone = opened()
+    alone.loop.pending[0].fire()
+    assert alone.said() == [], "the handshake was said since"
+    for _ in range(3):
+        assert alone.loop.delays == [3.0]
+        alone.loop.pending[0].fire()
+        assert [type(one) for one in alone.said()] == [Heartbeat]
+    assert alone.socket.asked == []
+    alone.hear(Heartbeat())
+    for _ in range(5):
+        assert alone.socket.asked == []
+        assert alone.loop.delays == [3.0]
+        alone.loop.pending[0].fire()
+    assert alone.socket.asked == ["abort"]
+    assert alone.loop.pending == []
+    alone.session.connection_lost(None)
+    assert alone.ends == [End("nothing was heard for two heart-beats of 6 s", opened=True)]
+
+
+def test_the_limit_of_blocking() -> None:
+    """From the latest word of the broker on; there is none where none is set."""
+    alone = opened(heartbeat=0, blocked_connection_timeout=30.0)
+    alone.hear(commands.Connection.Unblocked())
+    assert alone.loop.pending == []
+    alone.hear(commands.Connection.Blocked("low on memory"))
+    assert alone.loop.delays == [30.0]
+    alone.hear(Heartbeat(), commands.Connection.Blocked("low on disk"))
+    assert alone.loop.delays == [30.0]
+    alone.hear(commands.Connection.Unblocked())
+    assert alone.loop.pending == []
+    alone.hear(commands.Connection.Blocked("low on disk"))
+    alone.loop.pending[0].fire()
+    assert alone.socket.asked == ["abort"]
+    alone.session.connection_lost(None)
+    assert alone.ends == [End("the broker has blocked publishers for 30 s (low on disk)", opened=True)]
+    alone = opened(heartbeat=0)
+    alone.hear(commands.Connection.Blocked("low on disk"), commands.Connection.Unblocked())
+    assert alone.loop.pending == []
+    assert alone.events == [Blocked("low on disk"), Unblocked()]
+
+
+# --- dialling -------------------------------------------------------------------------------------
+
+
+def dialled(alone: Alone, error: BaseException | None) -> list[tuple[Any, ...]]:
+    """Dial, which ends so; what the loop was asked for."""
+    asked: list[tuple[Any, ...]] = []
+
+    async def create_connection(factory: Callable[[], object], *arguments: Any, **options: Any) -> None:
+        asked.append((factory(), arguments, options))
+        if error is not None:
+            raise error
+
+    alone.loop.create_connection = create_connection  # type: ignore[attr-defined]
+    asyncio.run(alone.session._dial("h", 5672))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ({}, {}),
+        ({"ssl_options": TlsOptions(CONTEXT)}, {"ssl": CONTEXT, "server_hostname": "h"}),
+        ({"ssl_options": TlsOptions(CONTEXT, "other")}, {"ssl": CONTEXT, "server_hostname": "other"}),
+    ],
+    ids=["plain", "TLS", "TLS by another name"],
+)
+def test_what_is_dialled(options: dict[str, Any], asked: dict[str, Any]) -> None:
+    """The host, and by TLS its name or that which it was given."""
+    alone = Alone(**options)
+    assert dialled(alone, None) == [(alone.session, ("h", 5672), asked)]
+    assert alone.ends == []
+
+
+UNTRUSTED = ssl.SSLCertVerificationError("as ssl puts it")
+UNTRUSTED.verify_message = "self-signed certificate"
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "refused"),
+    [
+        (TimeoutError(), "timeout, no connection to h:5672 in 20 s", False),
+        (UNTRUSTED, "the broker's certificate can't be trusted: self-signed certificate", True),
+        (OSError(errno.ECONNREFUSED, "as asyncio puts it"), "[Errno 111] Connection refused (h:5672)", False),
+        (UnicodeError("label too long"), "label too long (h:5672)", False),
+    ],
+    ids=["timeout", "certificate", "system", "name"],
+)
+def test_dialling_in_vain(error: Exception, said: str, refused: bool) -> None:
+    """Why, in one line; only a certificate that can't be trusted is for good."""
+    alone = Alone()
+    dialled(alone, error)
+    assert alone.ends == [End(said, opened=False, refused=refused)]
+    assert alone.loop.pending == []
+    if not refused:
+        given_up = Alone()
+        given_up.session.abort("given up")
+        dialled(given_up, error)
+        assert given_up.ends == [End("given up", opened=False)]
+
+
+def test_how_long_is_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the address says."""
+    told: list[float] = []
+    timeout = asyncio.timeout
+    monkeypatch.setattr("durable_ws.session.asyncio.timeout", lambda limit_s: (told.append(limit_s), timeout(None))[1])
+    dialled(Alone(), None)
+    assert told == [20.0]
