@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     ``__del__`` that is called in the midst of setting it sets it, too, which ends CPython 3.11."""
     if config.getoption("hypothesis_profile") == "mutation":
         gc.disable()
+        gc.freeze()  # or each mutant spends most of its time in the collections at the end of a run of pytest
 
 
 LONG_S = 400

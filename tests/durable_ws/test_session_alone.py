@@ -82,6 +82,7 @@ class PlayedLoop:
     def __init__(self) -> None:
         self.timers: list[Timer] = []
         self.dialling = Dialling()
+        self.dial: Coroutine[Any, Any, None] | None = None
 
     def call_later(self, delay_s: float, callback: Callable[..., object], *arguments: Any) -> Timer:
         """See asyncio."""
@@ -90,7 +91,7 @@ class PlayedLoop:
 
     def create_task(self, dial: Coroutine[Any, Any, None]) -> Dialling:
         """See asyncio."""
-        dial.close()
+        self.dial = dial
         return self.dialling
 
     @property
@@ -136,9 +137,9 @@ class PlayedTransport:
 
 
 class Alone:
-    """A session with its loop and its socket."""
+    """A session with its loop and its socket; it dials in earnest only where that is looked at."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, dials: bool = False, **options: Any) -> None:
         self.loop = PlayedLoop()
         self.socket = PlayedTransport()
         self.events: list[Event] = []
@@ -155,6 +156,9 @@ class Alone:
             on_end=self.ends.append,
             on_writable=self._on_writable,
         )
+        assert self.loop.dial is not None
+        if not dials:
+            self.loop.dial.close()
 
     def _on_writable(self) -> None:
         self.writable_again += 1
@@ -335,8 +339,8 @@ def test_closed_by_the_broker() -> None:
     alone = opened(blocked_connection_timeout=30.0)
     alone.hear(commands.Connection.Blocked("low on disk"))
     assert alone.loop.delays == [3.0, 30.0]
-    alone.hear(commands.Connection.Close(320, "CONNECTION_FORCED - bye.", 40, 10))
-    closed = ClosedByBroker(320, "CONNECTION_FORCED - bye.", 40)
+    alone.hear(commands.Connection.Close(320, "CONNECTION_FORCED - bye X.", 40, 10))
+    closed = ClosedByBroker(320, "CONNECTION_FORCED - bye X.", 40)
     assert alone.events == [Blocked("low on disk"), closed]
     assert [type(one) for one in alone.said()] == [commands.Connection.CloseOk]
     assert alone.socket.asked == ["close"]
@@ -346,7 +350,7 @@ def test_closed_by_the_broker() -> None:
     assert alone.loop.delays == [1.0]
     alone.session.abort("too late to be the reason")
     alone.session.connection_lost(None)
-    said = "the broker closed the connection: (320) CONNECTION_FORCED - bye"
+    said = "the broker closed the connection: (320) CONNECTION_FORCED - bye X"
     assert alone.ends == [End(said, opened=True, closed=closed)]
     assert alone.loop.pending == []
     assert not alone.session.is_open
@@ -458,6 +462,9 @@ def test_the_limit_of_blocking() -> None:
     assert alone.socket.asked == ["abort"]
     alone.session.connection_lost(None)
     assert alone.ends == [End("the broker has blocked publishers for 30 s (low on disk)", opened=True)]
+    alone = opened(heartbeat=0, blocked_connection_timeout=0.0)
+    alone.hear(commands.Connection.Blocked("low on disk"))
+    assert alone.loop.delays == [0.0]
     alone = opened(heartbeat=0)
     alone.hear(commands.Connection.Blocked("low on disk"), commands.Connection.Unblocked())
     assert alone.loop.pending == []
@@ -477,7 +484,8 @@ def dialled(alone: Alone, error: BaseException | None) -> list[tuple[Any, ...]]:
             raise error
 
     alone.loop.create_connection = create_connection  # type: ignore[attr-defined]
-    asyncio.run(alone.session._dial("h", 5672))
+    assert alone.loop.dial is not None
+    asyncio.run(alone.loop.dial)
     return asked
 
 
@@ -492,7 +500,7 @@ def dialled(alone: Alone, error: BaseException | None) -> list[tuple[Any, ...]]:
 )
 def test_what_is_dialled(options: dict[str, Any], asked: dict[str, Any]) -> None:
     """The host, and by TLS its name or that which it was given."""
-    alone = Alone(**options)
+    alone = Alone(dials=True, **options)
     assert dialled(alone, None) == [(alone.session, ("h", 5672), asked)]
     assert alone.ends == []
 
@@ -513,12 +521,12 @@ UNTRUSTED.verify_message = "self-signed certificate"
 )
 def test_dialling_in_vain(error: Exception, said: str, refused: bool) -> None:
     """Why, in one line; only a certificate that can't be trusted is for good."""
-    alone = Alone()
+    alone = Alone(dials=True)
     dialled(alone, error)
     assert alone.ends == [End(said, opened=False, refused=refused)]
     assert alone.loop.pending == []
     if not refused:
-        given_up = Alone()
+        given_up = Alone(dials=True)
         given_up.session.abort("given up")
         dialled(given_up, error)
         assert given_up.ends == [End("given up", opened=False)]
@@ -529,5 +537,5 @@ def test_how_long_is_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[float] = []
     timeout = asyncio.timeout
     monkeypatch.setattr("durable_ws.session.asyncio.timeout", lambda limit_s: (told.append(limit_s), timeout(None))[1])
-    dialled(Alone(), None)
+    dialled(Alone(dials=True), None)
     assert told == [20.0]

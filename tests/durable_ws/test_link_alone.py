@@ -1,0 +1,812 @@
+"""One link whose loop, clock and connections are played: what it says and when, without any waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+import durable_ws.link
+from durable_ws import Exchange
+from durable_ws.address import Address
+from durable_ws.amqp.events import (
+    Blocked,
+    ChannelClosed,
+    ClosedByBroker,
+    Confirmed,
+    Declared,
+    Opened,
+    Returned,
+    Selected,
+    Unblocked,
+)
+from durable_ws.job import Job
+from durable_ws.ledger import Fate, Settled
+from durable_ws.link import Link, LinkSettings
+from durable_ws.message import build
+from durable_ws.observe import Connected, Disconnected
+from durable_ws.session import End
+from durable_ws.telling import guarded
+from tests.durable_ws.observers import Notebook
+
+HOST = ("h", 5672)
+EXCHANGES = {
+    "x": Exchange("x"),
+    "y": Exchange("y", "direct", durable=False, arguments={"alternate-exchange": "x"}),
+    "p": Exchange("p", "fanout", passive=True),
+    "": Exchange("", "direct"),
+}
+FOREVER = 10_000.0
+
+
+class Timer:
+    """What a loop gives for a call_later."""
+
+    def __init__(self, at: float, callback: Callable[[], object]) -> None:
+        assert callable(callback)
+        self.at = at
+        self._callback = callback
+        self.over = False
+
+    def cancel(self) -> None:
+        """It never comes."""
+        self.over = True
+
+    def fire(self) -> None:
+        """Its time has come."""
+        assert not self.over
+        self.over = True
+        self._callback()
+
+
+class PlayedLoop:
+    """A clock that the test sets, and the timers."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.timers: list[Timer] = []
+        self.soon: list[Callable[[], object]] = []
+
+    def time(self) -> float:
+        """See asyncio."""
+        return self.now
+
+    def call_at(self, at: float, callback: Callable[[], object]) -> Timer:
+        """See asyncio."""
+        self.timers.append(Timer(at, callback))
+        return self.timers[-1]
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
+        """See asyncio."""
+        return self.call_at(self.now + delay_s, callback)
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """See asyncio."""
+        self.soon.append(callback)
+
+    @property
+    def pending(self) -> list[float]:
+        """When the timers will come, from now, in the order in which they were set."""
+        return [round(timer.at - self.now, 6) for timer in self.timers if not timer.over]
+
+    def fire(self, index: int = 0) -> None:
+        """The time of one of these has come."""
+        timer = [timer for timer in self.timers if not timer.over][index]
+        self.now = timer.at
+        timer.fire()
+
+
+class PlayedSession:
+    """Notes what it is asked to say; the test says what it hears."""
+
+    def __init__(self, _loop: object, address: Address, host: str, port: int, **calls: Callable[..., None]) -> None:
+        self.address = address
+        self.at = (host, port)
+        self.on_events = calls.pop("on_events")
+        self.on_end = calls.pop("on_end")
+        self.on_writable = calls.pop("on_writable")
+        assert not calls
+        self.is_open = False
+        self.writable = True
+        self.said: list[tuple[Any, ...]] = []
+        self.fits = True
+        self.connection = self
+        self.frame_max = 4096
+
+    def open_channel(self, number: int) -> None:
+        """Noted."""
+        self.said.append(("open", number))
+
+    def select_confirms(self, number: int) -> None:
+        """Noted."""
+        self.said.append(("select", number))
+
+    def declare(self, number: int, name: str, type_: str, *, passive: bool, durable: bool, arguments: Any) -> None:
+        """Noted."""
+        self.said.append(("declare", number, name, type_, passive, durable, arguments))
+
+    def publish(self, number: int, address: bytes, header: bytes, body: bytes) -> bool:
+        """Noted, if it fits."""
+        if self.fits:
+            self.said.append(("publish", number, address, header, body))
+        return self.fits
+
+    def flush(self) -> None:
+        """Noted."""
+        self.said.append(("flush",))
+
+    def close(self) -> None:
+        """Noted."""
+        self.said.append(("close",))
+
+    def abort(self, reason: str) -> None:
+        """Noted."""
+        self.said.append(("abort", reason))
+
+    def taken(self) -> list[tuple[Any, ...]]:
+        """What was said since the last look; of a message its body alone."""
+        said, self.said = self.said, []
+        return [(one[0], one[1], one[4]) if one[0] == "publish" else one for one in said]
+
+
+class Alone:
+    """A link with its loop, its connections and what it tells."""
+
+    def __init__(self, sessions: list[PlayedSession], *hosts: tuple[str, int], **options: Any) -> None:
+        self.loop = PlayedLoop()
+        self.sessions = sessions
+        self.notes = Notebook()
+        self.settled: list[Settled[Job]] = []
+        address = Address(hosts=hosts or (HOST,), heartbeat=6, socket_timeout=20.0, stack_timeout=10.0)
+        settings = LinkSettings(
+            **{
+                "address": address,
+                "exchanges": EXCHANGES,
+                "window": 100,
+                "reconnect_first_s": 1.0,
+                "reconnect_most_s": 5.0,
+                "observer": guarded(self.notes),
+                **options,
+            }
+        )
+        self.link = Link(self.loop, settings, self.settled.extend)  # type: ignore[arg-type]
+
+    @property
+    def session(self) -> PlayedSession:
+        """The latest."""
+        return self.sessions[-1]
+
+    def publish(self, *bodies: str, to: str = "x", timeout_s: float = FOREVER, pump: bool = True) -> list[Job]:
+        """Jobs of these, taken in."""
+        jobs = [self._job(body, to, timeout_s) for body in bodies]
+        for job in jobs:
+            self.link.publish(job)
+        if pump:
+            self.link.pump()
+        return jobs
+
+    def _job(self, body: str, to: str, timeout_s: float) -> Job:
+        message = build(body, exchange=to, message_id=body)
+        return Job(message, self.loop.now, self.loop.now + timeout_s, None, False, Future())
+
+    def hear(self, *events: Any) -> None:
+        """These come from the broker, at once."""
+        self.session.on_events(list(events))
+
+    def open(self) -> None:
+        """The connection is open, and so is its channel."""
+        self.session.is_open = True
+        self.hear(Opened())
+        self.hear(Selected(1))
+
+    def end(self, reason: str, **how: Any) -> None:
+        """The connection ends."""
+        self.session.is_open = False
+        self.session.on_end(End(reason, **{"opened": True, **how}))
+
+    def fates(self) -> list[tuple[str, Fate, str]]:
+        """What was settled since the last look."""
+        told = [(one.key.message.message_id, one.fate, one.reason) for one in self.settled]
+        self.settled.clear()
+        return told
+
+
+Make = Callable[..., Alone]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """What was drawn at random: the lowest is taken."""
+    drawn: list[tuple[float, float]] = []
+    monkeypatch.setattr(durable_ws.link.random, "uniform", lambda *limits: (drawn.append(limits), limits[0])[1])
+    return drawn
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch, drawn: list[tuple[float, float]]) -> Make:  # noqa: ARG001
+    """Make links alone."""
+    sessions: list[PlayedSession] = []
+
+    def session(*arguments: Any, **calls: Any) -> PlayedSession:
+        sessions.append(PlayedSession(*arguments, **calls))
+        return sessions[-1]
+
+    monkeypatch.setattr(durable_ws.link, "Session", session)
+    return lambda *hosts, **options: Alone(sessions, *hosts, **options)
+
+
+@pytest.fixture
+def ready(make: Make) -> Alone:
+    """One that is open, where the exchange x is declared and a message confirmed."""
+    alone = make()
+    alone.publish("first")
+    alone.open()
+    alone.hear(Declared(2))
+    alone.hear(Confirmed(1, 1, False, False))
+    assert alone.fates() == [("first", Fate.CONFIRMED, "")]
+    alone.session.taken()
+    return alone
+
+
+# --- connecting -----------------------------------------------------------------------------------
+
+
+def test_a_new_link(make: Make) -> None:
+    """It does nothing, and has nothing to tell."""
+    alone = make()
+    alone.link.pump()
+    assert alone.sessions == []
+    assert alone.loop.pending == []
+    assert alone.link.is_ready is False
+    assert alone.link.blocked is None
+    assert alone.link.trouble is None
+    assert alone.link.load == 0
+    alone.link.abort("nothing to abort")
+
+
+def test_from_the_first_message_to_its_confirm(make: Make) -> None:
+    """It connects, opens and selects in one go, declares on the other channel, and publishes when that is answered."""
+    alone = make()
+    (job,) = alone.publish("a")
+    assert (job.link, job.entry is not None) == (alone.link, True)
+    assert alone.session.at == HOST
+    assert alone.session.address.hosts == (HOST,)
+    assert alone.loop.pending == [FOREVER]
+    assert alone.session.taken() == []
+    alone.session.is_open = True
+    alone.hear(Opened())
+    assert alone.session.taken() == [("open", 1), ("select", 1)]
+    assert not alone.link.is_ready
+    assert alone.notes.facts == []
+    alone.hear(Selected(1))
+    assert alone.link.is_ready is True
+    assert alone.notes.facts == [Connected(host="h", port=5672)]
+    assert alone.session.taken() == [("open", 2), ("declare", 2, "x", "topic", False, True, None), ("flush",)]
+    alone.hear(Declared(2))
+    message = job.message
+    assert alone.session.said == [("publish", 1, message.address, message.header, b"a"), ("flush",)]
+    assert (alone.link.load, alone.settled) == (1, [])
+    alone.hear(Confirmed(1, 1, False, False))
+    assert alone.settled == [Settled(job, Fate.CONFIRMED, 1, "")]
+    assert alone.link.load == 0
+    assert len(alone.sessions) == 1
+
+
+# --- what the broker says -------------------------------------------------------------------------
+
+
+def test_answers_in_their_order(ready: Alone) -> None:
+    """Of one message or of all up to it, good and bad; a return belongs to the confirm that comes after it."""
+    ready.publish("a", "b", "c", "d", "e", "f")
+    assert ready.session.taken() == [*(("publish", 1, one) for one in (b"a", b"b", b"c", b"d", b"e", b"f")), ("flush",)]
+    ready.hear(Returned(1, "c", "NO_ROUTE"), Confirmed(1, 4, True, False), Confirmed(1, 6, False, True))
+    assert ready.fates() == [
+        ("a", Fate.CONFIRMED, ""),
+        ("b", Fate.CONFIRMED, ""),
+        ("c", Fate.RETURNED, "no queue is bound for it (NO_ROUTE)"),
+        ("e", Fate.NACKED, "the broker could not take responsibility for it (basic.nack)"),
+    ]
+    ready.hear(Confirmed(1, 7, True, True))
+    assert [name for name, fate, _ in ready.fates() if fate is Fate.NACKED] == ["d", "f"]
+    assert ready.session.taken() == []
+
+
+def test_the_window(make: Make) -> None:
+    """No more than that is unconfirmed; an answer lets the next ones out."""
+    alone = make(window=2)
+    alone.publish("a", "b", "c")
+    alone.open()
+    alone.hear(Declared(2))
+    alone.session.taken()
+    alone.hear(Confirmed(1, 1, False, False))
+    assert alone.session.taken() == [("publish", 1, b"c"), ("flush",)]
+
+
+def test_blocked(ready: Alone) -> None:
+    """Nothing is written until it is over; health and observer are told; it ends with the connection, too."""
+    told: list[Any] = [Blocked("low on disk")]
+    ready.hear(*told)
+    assert ready.link.blocked == "low on disk"
+    ready.publish("a")
+    assert ready.session.taken() == []
+    ready.hear(Unblocked())
+    assert ready.link.blocked is None
+    assert ready.session.taken() == [("publish", 1, b"a"), ("flush",)]
+    at = {"host": "h", "port": 5672}
+    assert ready.notes.facts[1:] == [
+        durable_ws.observe.Blocked(**at, reason="low on disk"),
+        durable_ws.observe.Unblocked(**at),
+    ]
+    ready.hear(*told)
+    ready.end("a cut")
+    assert ready.link.blocked is None
+
+
+def test_a_channel_that_is_closed_for_a_message(ready: Alone) -> None:
+    """It is opened anew on the same connection, and each message written again, alone: who is alone is to blame."""
+    said = "the broker closed the channel: (406) PRECONDITION_FAILED - X"
+    ready.publish("a", "b")
+    ready.session.taken()
+    closed = ChannelClosed(1, 406, "PRECONDITION_FAILED - X.")
+    ready.hear(closed)
+    assert ready.link.is_ready is False
+    assert ready.session.taken() == [("open", 1), ("select", 1)]
+    ready.publish("c")
+    assert ready.session.taken() == []
+    ready.hear(Selected(1))
+    assert ready.session.taken() == [("declare", 2, "x", "topic", False, True, None), ("flush",)]
+    ready.hear(Declared(2))
+    assert ready.session.taken() == [("publish", 1, b"a"), ("flush",)]
+    ready.hear(closed)
+    assert ready.fates() == [("a", Fate.UNKNOWN, said)], "for b may have been to blame for the first"
+    assert len(ready.notes.of(Connected)) == 1
+    assert len(ready.sessions) == 1
+
+
+@pytest.mark.parametrize("code", [311, 320, 506, 541])
+def test_a_channel_that_is_closed_for_now(ready: Alone, code: int) -> None:
+    """The connection is ended, and the message is written again on the next one."""
+    ready.publish("a")
+    ready.session.taken()
+    ready.hear(ChannelClosed(1, code, "NOT_NOW."))
+    said = f"the broker closed the channel: ({code}) NOT_NOW"
+    assert ready.session.taken() == [("abort", said)]
+    assert ready.link.is_ready is False
+    assert ready.link.load == 1
+    ready.end(said)
+    ready.loop.fire(1)
+    assert len(ready.sessions) == 2
+    ready.open()
+    ready.hear(Declared(2))
+    ready.hear(Confirmed(1, 1, False, False))
+    assert [(one.fate, one.attempts) for one in ready.settled] == [(Fate.CONFIRMED, 2)]
+
+
+# --- declarations ---------------------------------------------------------------------------------
+
+
+def test_declarations_one_at_a_time(ready: Alone, caplog: pytest.LogCaptureFixture) -> None:
+    """Each as its exchange says, on the other channel; a refusal is of that exchange, and the channel opened anew."""
+    ready.publish("a", to="y")
+    assert ready.session.taken() == [
+        ("declare", 2, "y", "direct", False, False, {"alternate-exchange": "x"}),
+        ("flush",),
+    ]
+    ready.publish("b", to="p")
+    assert ready.session.taken() == []
+    said = "the broker closed the channel: (406) PRECONDITION_FAILED - otherwise"
+    ready.hear(ChannelClosed(2, 406, "PRECONDITION_FAILED - otherwise."))
+    assert ready.fates() == [("a", Fate.REFUSED, said)]
+    assert ready.session.taken() == [("open", 2), ("declare", 2, "p", "fanout", True, True, None), ("flush",)]
+    assert ready.link.is_ready
+    (record,) = (record for record in caplog.records if record.name == "durable_ws.connection")
+    assert record.getMessage() == f"h:5672 refused exchange 'y': {said}"
+    ready.hear(Declared(2))
+    assert ready.session.taken() == [("publish", 1, b"b"), ("flush",)]
+    ready.hear(Declared(2))
+    assert ready.session.taken() == []
+
+
+def test_the_default_exchange_is_never_declared(make: Make) -> None:
+    """It is always there; what waits for another one does not hold its messages up."""
+    alone = make()
+    alone.publish("a", to="")
+    alone.publish("b", to="y")
+    alone.open()
+    assert alone.session.taken()[2:] == [
+        ("open", 2),
+        ("declare", 2, "y", "direct", False, False, {"alternate-exchange": "x"}),
+        ("flush",),
+        ("publish", 1, b"a"),
+        ("flush",),
+    ]
+
+
+def test_a_channel_of_declarations_that_is_closed_for_nothing(ready: Alone, caplog: pytest.LogCaptureFixture) -> None:
+    """Where nothing is being declared, it is opened with the next declaration, and the log names no exchange."""
+    ready.hear(ChannelClosed(2, 320, "BYE."))
+    assert ready.session.taken() == []
+    assert ready.link.is_ready
+    (record,) = (record for record in caplog.records if record.name == "durable_ws.connection")
+    assert record.getMessage() == "h:5672: the broker closed the channel: (320) BYE"
+    ready.publish("a", to="y")
+    assert ready.session.taken()[0] == ("open", 2)
+
+
+def test_the_publishing_channel_is_closed_amid_a_declaration(ready: Alone, caplog: pytest.LogCaptureFixture) -> None:
+    """The log does not lay it to the exchange, whose answer still counts."""
+    ready.publish("a", to="y")
+    ready.session.taken()
+    ready.hear(ChannelClosed(1, 406, "NO."))
+    (record,) = (record for record in caplog.records if record.name == "durable_ws.connection")
+    assert record.getMessage() == "h:5672: the broker closed the channel: (406) NO"
+    ready.hear(Selected(1))
+    assert ready.session.taken() == [("open", 1), ("select", 1)]
+    ready.hear(Declared(2))
+    assert ready.session.taken() == [("publish", 1, b"a"), ("flush",)]
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def test_a_socket_that_does_not_keep_up(ready: Alone) -> None:
+    """What it does not take is not written, until it is writable again."""
+    ready.session.writable = False
+    ready.publish("a", "b")
+    assert ready.session.taken() == []
+    ready.session.writable = True
+    ready.session.on_writable()
+    assert ready.session.taken() == [("publish", 1, b"a"), ("publish", 1, b"b"), ("flush",)]
+
+
+def test_how_much_goes_into_one_write(ready: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it has become more than the limit, the socket is asked before the next message; empty ones count, too."""
+    monkeypatch.setattr(durable_ws.link, "_ONE_WRITE_BYTES", 10)
+    ready.publish("aaaa", "bbbb", "cccc", "dddd", "eeee")
+    assert [one[-1] for one in ready.session.taken()] == [b"aaaa", b"bbbb", b"cccc", "flush", b"dddd", b"eeee", "flush"]
+    ready.publish("aaaaaaaaa", "b")
+    assert [one[-1] for one in ready.session.taken()] == [b"aaaaaaaaa", b"b", "flush"]
+    ready.publish("aaaaaaaaaa", "c")
+    assert [one[-1] for one in ready.session.taken()] == [b"aaaaaaaaaa", "flush", b"c", "flush"]
+
+
+def test_what_does_not_fit_into_a_frame(ready: Alone) -> None:
+    """It is refused, and its caller told by the next turn of the loop; the others go on."""
+    ready.session.fits = False
+    ready.publish("a")
+    assert ready.session.taken() == []
+    assert ready.loop.soon == [ready.link.pump]
+    ready.loop.soon.pop()()
+    assert ready.fates() == [
+        ("a", Fate.REFUSED, "its properties do not fit into a frame of 4096 bytes, which is agreed with the broker")
+    ]
+    assert ready.loop.soon == []
+    assert ready.link.load == 0
+    ready.session.fits = True
+    ready.publish("b")
+    assert ready.session.taken() == [("publish", 1, b"b"), ("flush",)]
+
+
+def test_cancelled(ready: Alone) -> None:
+    """Unknown where it was written, never sent where it was not; the caller is told at once."""
+    (written,) = ready.publish("a")
+    ready.session.writable = False
+    (waiting,) = ready.publish("b")
+    for job in (written, waiting):
+        ready.link.cancel(job, "enough")
+    assert ready.fates() == [("a", Fate.UNKNOWN, "enough"), ("b", Fate.NOT_SENT, "enough")]
+    assert ready.link.load == 1, "the answer to the first may still come"
+    ready.hear(Confirmed(1, 2, False, False))
+    assert ready.fates() == []
+    assert ready.link.load == 0
+    unknown = ready._job("c", "x", FOREVER)
+    ready.link.cancel(unknown, "of which it knows nothing")
+    assert ready.fates() == []
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def test_deadlines(make: Make) -> None:
+    """One timer, for the next of them; an earlier one takes its place, a later one waits its turn."""
+    alone = make()
+    alone.publish("a", timeout_s=20.0)
+    alone.publish("b", timeout_s=30.0)
+    assert alone.loop.pending == [20.0]
+    alone.publish("c", timeout_s=10.0)
+    assert alone.loop.pending == [10.0]
+    alone.loop.fire()
+    late = "the deadline passed without a connection (nothing was connected yet)"
+    assert [(name, fate) for name, fate, _ in alone.fates()] == [("c", Fate.NOT_SENT)], late
+    assert alone.loop.pending == [10.0]
+    alone.loop.fire()
+    assert [(name, fate) for name, fate, _ in alone.fates()] == [("a", Fate.NOT_SENT)]
+    assert alone.loop.pending == [10.0]
+    alone.loop.fire()
+    assert [(name, fate) for name, fate, _ in alone.fates()] == [("b", Fate.NOT_SENT)]
+    assert alone.loop.pending == []
+    alone.publish("d", timeout_s=5.0)
+    assert alone.loop.pending == [5.0]
+    assert len(alone.sessions) == 1
+
+
+def test_a_timer_that_comes_for_nothing(ready: Alone) -> None:
+    """What it was set for is settled by then: it sets the next one."""
+    ready.loop.timers.clear()
+    alone = ready
+    alone.link._on_timer()
+    alone.publish("a", timeout_s=10.0)
+    alone.publish("b", timeout_s=20.0)
+    alone.hear(Confirmed(1, 2, False, False))
+    alone.fates()
+    assert alone.loop.pending == [10.0]
+    alone.loop.fire()
+    assert alone.fates() == []
+    assert alone.loop.pending == [10.0]
+
+
+# --- the end of a connection ----------------------------------------------------------------------
+
+
+def test_pauses(make: Make, drawn: list[tuple[float, float]]) -> None:
+    """Doubled each time up to the most, a random part of up to a half taken off; short again after a success."""
+    alone = make(reconnect_first_s=1.0, reconnect_most_s=5.0)
+    alone.publish("a")
+    for n, pause_s in enumerate((0.5, 1.0, 2.0, 2.5, 2.5), 1):
+        assert len(alone.sessions) == n
+        alone.end("no way", opened=False)
+        assert alone.loop.pending[1:] == [pause_s]
+        alone.link.pump()
+        assert len(alone.sessions) == n, "nobody connects in the pause"
+        alone.loop.fire(1)
+    assert drawn == [(0.5, 1.0)] * 5
+    alone.open()
+    alone.end("a cut")
+    assert alone.loop.pending[1:] == [0.5]
+    assert alone.link.trouble is not None
+    assert alone.link.trouble[1] == "a cut"
+    assert [(fact.reason, fact.opened, fact.in_order) for fact in alone.notes.of(Disconnected)] == [
+        *([("no way", False, False)] * 5), ("a cut", True, False),
+    ]  # fmt: skip
+
+
+def test_very_many_attempts(make: Make) -> None:
+    """The pause is a number all the same."""
+    alone = make(reconnect_first_s=1.0, reconnect_most_s=1e30)
+    alone.publish("a")
+    alone.link._failures = 5000
+    alone.end("no way", opened=False)
+    assert alone.loop.pending[1:] == [2.0**29]
+
+
+def test_each_host_before_the_pause(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """At once one after the other; the pause grows by the round."""
+    caplog.set_level("INFO", "durable_ws.connection")
+    alone = make(("h", 1), ("h", 2), ("h", 3))
+    alone.publish("a")
+    pauses = []
+    for _ in range(7):
+        alone.end("no way", opened=False)
+        pauses.append(alone.loop.pending[1])
+        alone.loop.fire(1)
+    assert pauses == [0.0, 0.0, 0.5, 0.0, 0.0, 1.0, 0.0]
+    assert [session.at[1] for session in alone.sessions] == [1, 2, 3, 1, 2, 3, 1, 2]
+    told: list[Any] = [record for record in caplog.records if record.event == "pause"]  # type: ignore[attr-defined]
+    assert [(record.pause_s, record.attempt) for record in told] == [(0.5, 3), (1.0, 6)]
+    alone.open()
+    alone.end("a cut")
+    assert alone.loop.pending[1:] == [0.0]
+    alone.loop.fire(1)
+    assert alone.session.at == ("h", 3)
+
+
+def test_nobody_connects_for_nothing(ready: Alone) -> None:
+    """After the pause only what waits makes it connect."""
+    ready.loop.timers.clear()
+    ready.end("a cut")
+    assert ready.link.is_ready is False
+    ready.loop.fire()
+    assert len(ready.sessions) == 1
+    ready.publish("a")
+    assert len(ready.sessions) == 2
+    ready.session.is_open = True
+    ready.hear(Opened())
+    ready.hear(Selected(1))
+    assert ready.session.taken() == [
+        ("open", 1), ("select", 1), ("open", 2), ("declare", 2, "x", "topic", False, True, None), ("flush",),
+    ]  # fmt: skip
+
+
+def test_lost_amid_a_declaration(ready: Alone) -> None:
+    """It is begun anew on the next connection."""
+    ready.publish("a", to="y")
+    ready.end("a cut")
+    ready.loop.fire(1)
+    ready.open()
+    ready.hear(Declared(2))
+    assert ready.session.taken()[2:] == [
+        ("open", 2),
+        ("declare", 2, "y", "direct", False, False, {"alternate-exchange": "x"}),
+        ("flush",),
+        ("publish", 1, b"a"),
+        ("flush",),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "trouble"),
+    [
+        ({"opened": False}, "can't connect: why"),
+        ({"opened": True}, "why"),
+        ({"opened": True, "closed": ClosedByBroker(320, "BYE", 0)}, "why"),
+        ({"opened": False, "closed": ClosedByBroker(530, "connection limit (1) is reached", 0)}, "can't connect: why"),
+    ],
+    ids=["dialling", "open", "closed for now", "at its limit"],
+)
+def test_what_a_message_is_told_at_its_deadline(make: Make, how: dict[str, Any], trouble: str) -> None:
+    """Why there is no connection."""
+    alone = make()
+    alone.publish("a", timeout_s=10.0)
+    alone.end("why", **how)
+    alone.loop.fire(0)
+    assert alone.fates() == [("a", Fate.NOT_SENT, f"the deadline passed without a connection ({trouble})")]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (
+            {"closed": ClosedByBroker(530, "NOT_ALLOWED - no vhost X.", 10)},
+            "the broker refused the connection: (530) NOT_ALLOWED - no vhost X",
+        ),
+        ({"refused": True}, "why"),
+    ],
+    ids=["by the broker", "by us"],
+)
+def test_a_refusal_for_good(make: Make, how: dict[str, Any], said: str) -> None:
+    """It is told once each host has said so; a host that may yet take us keeps all waiting."""
+    alone = make(("h", 1), ("h", 2))
+    alone.publish("a", timeout_s=1000.0)
+    refusal = {"opened": False, **how}
+    alone.end("why", **refusal)
+    assert alone.fates() == []
+    alone.loop.fire(1)
+    alone.end("no way", opened=False)
+    assert alone.fates() == []
+    assert alone.loop.pending[1:] == [0.5]
+    alone.loop.fire(1)
+    alone.end("no way", opened=False)
+    alone.loop.fire(1)
+    alone.end("why", **refusal)
+    assert alone.fates() == []
+    alone.loop.fire(1)
+    alone.end("why", **refusal)
+    assert alone.fates() == [("a", Fate.REFUSED, said)]
+    pauses = [alone.loop.pending[-1]]
+    alone.loop.fire(-1)
+    alone.publish("b")
+    alone.end("why", **refusal)
+    assert alone.fates() == [], "each is asked anew"
+    pauses.append(alone.loop.pending[-1])
+    assert pauses == ([0.5, 0.0] if "refused" in how else [0.0, 2.0]), "who is told at once waits no longer each time"
+
+
+def test_what_a_host_that_refuses_adds(make: Make) -> None:
+    """Its refusal is the trouble that is told at the deadline."""
+    alone = make(("h", 1), ("h", 2))
+    alone.publish("a", timeout_s=10.0)
+    alone.end("why", opened=False, closed=ClosedByBroker(530, "NOT_ALLOWED.", 10))
+    alone.loop.fire(0)
+    said = "the broker refused the connection: (530) NOT_ALLOWED"
+    assert alone.fates() == [("a", Fate.NOT_SENT, f"the deadline passed without a connection ({said})")]
+
+
+@pytest.mark.parametrize("class_id", [40, 60])
+def test_a_connection_that_is_closed_for_a_declaration(ready: Alone, class_id: int) -> None:
+    """If it is the class of exchanges that the broker minds, the exchange is refused, and else it was a message."""
+    ready.publish("a", to="y")
+    ready.publish("b")
+    ready.end("why", closed=ClosedByBroker(503, "COMMAND_INVALID", class_id))
+    assert ready.fates() == ([("a", Fate.REFUSED, "why")] if class_id == 40 else [])
+    ready.loop.fire(1)
+    ready.open()
+    ready.hear(Declared(2))
+    ready.hear(Declared(2))
+    bodies = [one[-1] for one in ready.session.taken() if one[0] == "publish"]
+    assert bodies == ([b"b"] if class_id == 40 else [b"a"]), "of which the one is tried alone"
+
+
+def test_a_connection_that_is_closed_for_a_message(ready: Alone) -> None:
+    """It is written once more, alone; if that ends the connection again, it is refused."""
+    ready.publish("a")
+    closed = ClosedByBroker(505, "UNEXPECTED_FRAME", 60)
+    ready.end("why", closed=closed)
+    assert ready.fates() == []
+    ready.loop.fire(1)
+    ready.open()
+    ready.hear(Declared(2))
+    ready.publish("b")
+    assert [one[-1] for one in ready.session.taken() if one[0] == "publish"] == [b"a"]
+    ready.end("why", closed=closed)
+    assert ready.fates() == [("a", Fate.REFUSED, "why")]
+
+
+# --- close ----------------------------------------------------------------------------------------
+
+
+def test_close(ready: Alone) -> None:
+    """What is under way is given up, the connection closed in order, and its end waited for."""
+    ready.publish("a")
+    ready.session.taken()
+    (job,) = ready.publish("b", to="y")
+    ready.session.taken()
+
+    async def main() -> None:
+        closing = asyncio.create_task(ready.link.close())
+        await asyncio.sleep(0)
+        assert ready.session.taken() == [("close",)]
+        assert ready.fates() == [
+            ("a", Fate.UNKNOWN, "the publisher was closed"), ("b", Fate.NOT_SENT, "the publisher was closed"),
+        ]  # fmt: skip
+        assert ready.loop.pending == []
+        assert not closing.done()
+        ready.end("the publisher was closed")
+        await closing
+
+    asyncio.run(main())
+    assert job.link is ready.link
+    assert ready.loop.pending == []
+    assert ready.link.trouble is None
+    assert ready.notes.facts[-1] == Disconnected(
+        host="h", port=5672, reason="the publisher was closed", opened=True, in_order=True
+    )
+
+
+def test_close_while_the_broker_closes(ready: Alone) -> None:
+    """That is no end in order, and is told as it is."""
+
+    async def main() -> None:
+        closing = asyncio.create_task(ready.link.close())
+        await asyncio.sleep(0)
+        ready.end("why", closed=ClosedByBroker(320, "BYE", 0))
+        await closing
+
+    asyncio.run(main())
+    assert ready.notes.facts[-1].in_order is False
+    assert ready.link.trouble is not None
+    assert ready.loop.pending == []
+
+
+def test_close_in_a_pause(make: Make) -> None:
+    """There is nobody to close, and nobody connects any more."""
+    alone = make()
+    alone.publish("a")
+    alone.end("no way", opened=False)
+    asyncio.run(alone.link.close())
+    assert [fate for _, fate, _ in alone.fates()] == [Fate.NOT_SENT]
+    assert alone.loop.pending == []
+    alone.publish("b")
+    assert len(alone.sessions) == 1
+
+
+def test_close_of_one_that_did_nothing(make: Make) -> None:
+    """Is done at once."""
+    alone = make()
+    asyncio.run(alone.link.close())
+    assert alone.sessions == []
+
+
+def test_aborted(ready: Alone) -> None:
+    """Without a word to the broker; what was unconfirmed is written again."""
+    ready.publish("a")
+    ready.session.taken()
+    ready.link.abort("a test")
+    assert ready.session.taken() == [("abort", "a test")]
+    ready.end("a test")
+    ready.loop.fire(1)
+    ready.open()
+    ready.hear(Declared(2))
+    assert [one[-1] for one in ready.session.taken() if one[0] == "publish"] == [b"a"]
