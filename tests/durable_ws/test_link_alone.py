@@ -31,6 +31,7 @@ from durable_ws.observe import Connected, Disconnected
 from durable_ws.session import End
 from durable_ws.telling import guarded
 from tests.durable_ws.observers import Notebook
+from tests.durable_ws.played_loop import PlayedLoop
 
 HOST = ("h", 5672)
 EXCHANGES = {
@@ -40,63 +41,6 @@ EXCHANGES = {
     "": Exchange("", "direct"),
 }
 FOREVER = 10_000.0
-
-
-class Timer:
-    """What a loop gives for a call_later."""
-
-    def __init__(self, at: float, callback: Callable[[], object]) -> None:
-        assert callable(callback)
-        self.at = at
-        self._callback = callback
-        self.over = False
-
-    def cancel(self) -> None:
-        """It never comes."""
-        self.over = True
-
-    def fire(self) -> None:
-        """Its time has come."""
-        assert not self.over
-        self.over = True
-        self._callback()
-
-
-class PlayedLoop:
-    """A clock that the test sets, and the timers."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.timers: list[Timer] = []
-        self.soon: list[Callable[[], object]] = []
-
-    def time(self) -> float:
-        """See asyncio."""
-        return self.now
-
-    def call_at(self, at: float, callback: Callable[[], object]) -> Timer:
-        """See asyncio."""
-        self.timers.append(Timer(at, callback))
-        return self.timers[-1]
-
-    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
-        """See asyncio."""
-        return self.call_at(self.now + delay_s, callback)
-
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        """See asyncio."""
-        self.soon.append(callback)
-
-    @property
-    def pending(self) -> list[float]:
-        """When the timers will come, from now, in the order in which they were set."""
-        return [round(timer.at - self.now, 6) for timer in self.timers if not timer.over]
-
-    def fire(self, index: int = 0) -> None:
-        """The time of one of these has come."""
-        timer = [timer for timer in self.timers if not timer.over][index]
-        self.now = timer.at
-        timer.fire()
 
 
 class PlayedSession:
@@ -248,6 +192,8 @@ def ready(make: Make) -> Alone:
     alone.hear(Confirmed(1, 1, False, False))
     assert alone.fates() == [("first", Fate.CONFIRMED, "")]
     alone.session.taken()
+    alone.loop.fire()
+    assert alone.loop.delays == []
     return alone
 
 
@@ -259,7 +205,7 @@ def test_a_new_link(make: Make) -> None:
     alone = make()
     alone.link.pump()
     assert alone.sessions == []
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     assert alone.link.is_ready is False
     assert alone.link.blocked is None
     assert alone.link.trouble is None
@@ -274,7 +220,7 @@ def test_from_the_first_message_to_its_confirm(make: Make) -> None:
     assert (job.link, job.entry is not None) == (alone.link, True)
     assert alone.session.at == HOST
     assert alone.session.address.hosts == (HOST,)
-    assert alone.loop.pending == [FOREVER]
+    assert alone.loop.delays == [FOREVER]
     assert alone.session.taken() == []
     alone.session.is_open = True
     alone.hear(Opened())
@@ -515,37 +461,34 @@ def test_deadlines(make: Make) -> None:
     alone = make()
     alone.publish("a", timeout_s=20.0)
     alone.publish("b", timeout_s=30.0)
-    assert alone.loop.pending == [20.0]
+    assert alone.loop.delays == [20.0]
     alone.publish("c", timeout_s=10.0)
-    assert alone.loop.pending == [10.0]
+    assert alone.loop.delays == [10.0]
     alone.loop.fire()
     late = "the deadline passed without a connection (nothing was connected yet)"
     assert [(name, fate) for name, fate, _ in alone.fates()] == [("c", Fate.NOT_SENT)], late
-    assert alone.loop.pending == [10.0]
+    assert alone.loop.delays == [10.0]
     alone.loop.fire()
     assert [(name, fate) for name, fate, _ in alone.fates()] == [("a", Fate.NOT_SENT)]
-    assert alone.loop.pending == [10.0]
+    assert alone.loop.delays == [10.0]
     alone.loop.fire()
     assert [(name, fate) for name, fate, _ in alone.fates()] == [("b", Fate.NOT_SENT)]
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     alone.publish("d", timeout_s=5.0)
-    assert alone.loop.pending == [5.0]
+    assert alone.loop.delays == [5.0]
     assert len(alone.sessions) == 1
 
 
 def test_a_timer_that_comes_for_nothing(ready: Alone) -> None:
     """What it was set for is settled by then: it sets the next one."""
-    ready.loop.timers.clear()
-    alone = ready
-    alone.link._on_timer()
-    alone.publish("a", timeout_s=10.0)
-    alone.publish("b", timeout_s=20.0)
-    alone.hear(Confirmed(1, 2, False, False))
-    alone.fates()
-    assert alone.loop.pending == [10.0]
-    alone.loop.fire()
-    assert alone.fates() == []
-    assert alone.loop.pending == [10.0]
+    ready.publish("a", timeout_s=10.0)
+    ready.publish("b", timeout_s=20.0)
+    ready.hear(Confirmed(1, 2, False, False))
+    assert [name for name, _, _ in ready.fates()] == ["a"]
+    assert ready.loop.delays == [10.0]
+    ready.loop.fire()
+    assert ready.fates() == []
+    assert ready.loop.delays == [10.0]
 
 
 # --- the end of a connection ----------------------------------------------------------------------
@@ -558,14 +501,14 @@ def test_pauses(make: Make, drawn: list[tuple[float, float]]) -> None:
     for n, pause_s in enumerate((0.5, 1.0, 2.0, 2.5, 2.5), 1):
         assert len(alone.sessions) == n
         alone.end("no way", opened=False)
-        assert alone.loop.pending[1:] == [pause_s]
+        assert alone.loop.delays[1:] == [pause_s]
         alone.link.pump()
         assert len(alone.sessions) == n, "nobody connects in the pause"
         alone.loop.fire(1)
     assert drawn == [(0.5, 1.0)] * 5
     alone.open()
     alone.end("a cut")
-    assert alone.loop.pending[1:] == [0.5]
+    assert alone.loop.delays[1:] == [0.5]
     assert alone.link.trouble is not None
     assert alone.link.trouble[1] == "a cut"
     assert [(fact.reason, fact.opened, fact.in_order) for fact in alone.notes.of(Disconnected)] == [
@@ -579,7 +522,7 @@ def test_very_many_attempts(make: Make) -> None:
     alone.publish("a")
     alone.link._failures = 5000
     alone.end("no way", opened=False)
-    assert alone.loop.pending[1:] == [2.0**29]
+    assert alone.loop.delays[1:] == [2.0**29]
 
 
 def test_each_host_before_the_pause(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -590,7 +533,7 @@ def test_each_host_before_the_pause(make: Make, caplog: pytest.LogCaptureFixture
     pauses = []
     for _ in range(7):
         alone.end("no way", opened=False)
-        pauses.append(alone.loop.pending[1])
+        pauses.append(alone.loop.delays[1])
         alone.loop.fire(1)
     assert pauses == [0.0, 0.0, 0.5, 0.0, 0.0, 1.0, 0.0]
     assert [session.at[1] for session in alone.sessions] == [1, 2, 3, 1, 2, 3, 1, 2]
@@ -598,14 +541,13 @@ def test_each_host_before_the_pause(make: Make, caplog: pytest.LogCaptureFixture
     assert [(record.pause_s, record.attempt) for record in told] == [(0.5, 3), (1.0, 6)]
     alone.open()
     alone.end("a cut")
-    assert alone.loop.pending[1:] == [0.0]
+    assert alone.loop.delays[1:] == [0.0]
     alone.loop.fire(1)
     assert alone.session.at == ("h", 3)
 
 
 def test_nobody_connects_for_nothing(ready: Alone) -> None:
     """After the pause only what waits makes it connect."""
-    ready.loop.timers.clear()
     ready.end("a cut")
     assert ready.link.is_ready is False
     ready.loop.fire()
@@ -676,7 +618,7 @@ def test_a_refusal_for_good(make: Make, how: dict[str, Any], said: str) -> None:
     alone.loop.fire(1)
     alone.end("no way", opened=False)
     assert alone.fates() == []
-    assert alone.loop.pending[1:] == [0.5]
+    assert alone.loop.delays[1:] == [0.5]
     alone.loop.fire(1)
     alone.end("no way", opened=False)
     alone.loop.fire(1)
@@ -685,12 +627,12 @@ def test_a_refusal_for_good(make: Make, how: dict[str, Any], said: str) -> None:
     alone.loop.fire(1)
     alone.end("why", **refusal)
     assert alone.fates() == [("a", Fate.REFUSED, said)]
-    pauses = [alone.loop.pending[-1]]
+    pauses = [alone.loop.delays[-1]]
     alone.loop.fire(-1)
     alone.publish("b")
     alone.end("why", **refusal)
     assert alone.fates() == [], "each is asked anew"
-    pauses.append(alone.loop.pending[-1])
+    pauses.append(alone.loop.delays[-1])
     assert pauses == ([0.5, 0.0] if "refused" in how else [0.0, 2.0]), "who is told at once waits no longer each time"
 
 
@@ -751,14 +693,14 @@ def test_close(ready: Alone) -> None:
         assert ready.fates() == [
             ("a", Fate.UNKNOWN, "the publisher was closed"), ("b", Fate.NOT_SENT, "the publisher was closed"),
         ]  # fmt: skip
-        assert ready.loop.pending == []
+        assert ready.loop.delays == []
         assert not closing.done()
         ready.end("the publisher was closed")
         await closing
 
     asyncio.run(main())
     assert job.link is ready.link
-    assert ready.loop.pending == []
+    assert ready.loop.delays == []
     assert ready.link.trouble is None
     assert ready.notes.facts[-1] == Disconnected(
         host="h", port=5672, reason="the publisher was closed", opened=True, in_order=True
@@ -777,7 +719,7 @@ def test_close_while_the_broker_closes(ready: Alone) -> None:
     asyncio.run(main())
     assert ready.notes.facts[-1].in_order is False
     assert ready.link.trouble is not None
-    assert ready.loop.pending == []
+    assert ready.loop.delays == []
 
 
 def test_close_in_a_pause(make: Make) -> None:
@@ -787,7 +729,7 @@ def test_close_in_a_pause(make: Make) -> None:
     alone.end("no way", opened=False)
     asyncio.run(alone.link.close())
     assert [fate for _, fate, _ in alone.fates()] == [Fate.NOT_SENT]
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     alone.publish("b")
     assert len(alone.sessions) == 1
 

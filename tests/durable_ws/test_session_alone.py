@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from pamqp.heartbeat import Heartbeat
 from durable_ws.address import Address, TlsOptions
 from durable_ws.amqp.events import Blocked, ClosedByBroker, ClosedInOrder, Event, Opened, Unblocked
 from durable_ws.session import End, Session
+from tests.durable_ws.played_loop import PlayedLoop
 
 CONTEXT = ssl.create_default_context()
 HANDSHAKE = (
@@ -23,86 +24,6 @@ HANDSHAKE = (
     commands.Connection.Tune(2047, 131072, 60),
     commands.Connection.OpenOk(),
 )
-
-
-class Timer:
-    """What a loop gives for a call_later."""
-
-    def __init__(self, delay_s: float, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        assert callable(callback)
-        self.delay_s = float(delay_s)
-        self._callback = callback
-        self._arguments = arguments
-        self.over = False
-
-    def cancel(self) -> None:
-        """It never comes."""
-        self.over = True
-
-    def fire(self) -> None:
-        """Its time has come."""
-        assert not self.over
-        self.over = True
-        self._callback(*self._arguments)
-
-
-class Dialling:
-    """What a loop gives for the task that dials; the test says how that goes."""
-
-    def __init__(self) -> None:
-        self.asked_to_stop = False
-        self.done: Callable[[Any], None] | None = None
-        self.error: BaseException | None = None
-
-    def cancel(self) -> None:
-        """As a task is cancelled: soon."""
-        self.asked_to_stop = True
-
-    def add_done_callback(self, done: Callable[[Any], None]) -> None:
-        """Called by the test."""
-        self.done = done
-
-    def cancelled(self) -> bool:
-        """As a task says it."""
-        return self.asked_to_stop
-
-    def exception(self) -> BaseException | None:
-        """As a task says it."""
-        return self.error
-
-    def end(self) -> None:
-        """It is done, however it was."""
-        assert self.done is not None
-        self.done(self)
-
-
-class PlayedLoop:
-    """Notes the timers and runs nothing."""
-
-    def __init__(self) -> None:
-        self.timers: list[Timer] = []
-        self.dialling = Dialling()
-        self.dial: Coroutine[Any, Any, None] | None = None
-
-    def call_later(self, delay_s: float, callback: Callable[..., object], *arguments: Any) -> Timer:
-        """See asyncio."""
-        self.timers.append(Timer(delay_s, callback, arguments))
-        return self.timers[-1]
-
-    def create_task(self, dial: Coroutine[Any, Any, None]) -> Dialling:
-        """See asyncio."""
-        self.dial = dial
-        return self.dialling
-
-    @property
-    def pending(self) -> list[Timer]:
-        """Those that may still come, in the order in which they were set."""
-        return [timer for timer in self.timers if not timer.over]
-
-    @property
-    def delays(self) -> list[float]:
-        """Of those."""
-        return [timer.delay_s for timer in self.pending]
 
 
 class PlayedTransport:
@@ -156,9 +77,9 @@ class Alone:
             on_end=self.ends.append,
             on_writable=self._on_writable,
         )
-        assert self.loop.dial is not None
+        (self.dialling,) = self.loop.tasks
         if not dials:
-            self.loop.dial.close()
+            self.dialling.work.close()
 
     def _on_writable(self) -> None:
         self.writable_again += 1
@@ -166,7 +87,7 @@ class Alone:
     def connect(self) -> None:
         """The socket is there."""
         self.session.connection_made(self.socket)  # type: ignore[arg-type]
-        self.loop.dialling.end()
+        self.dialling.end()
 
     def hear(self, *frames: Any) -> None:
         """These come from the broker, in one piece."""
@@ -226,27 +147,27 @@ def test_a_handshake_that_takes_too_long() -> None:
     """While dialling the task is cancelled, on a socket that is aborted; the reason names the host and the limit."""
     said = "timeout, no AMQP connection to h:5672 in 10 s"
     alone = Alone()
-    alone.loop.pending[0].fire()
-    assert alone.loop.dialling.asked_to_stop
+    alone.loop.fire()
+    assert alone.dialling.asked_to_stop
     assert alone.ends == []
-    alone.loop.dialling.end()
+    alone.dialling.end()
     assert alone.ends == [End(said, opened=False)]
     alone = Alone()
     alone.connect()
     alone.hear(HANDSHAKE[0])
-    alone.loop.pending[0].fire()
+    alone.loop.fire()
     assert alone.socket.asked == ["abort"]
-    assert not alone.loop.dialling.asked_to_stop
+    assert not alone.dialling.asked_to_stop
     alone.session.connection_lost(None)
     assert alone.ends == [End(said, opened=False)]
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
 
 
 def test_a_socket_that_comes_too_late() -> None:
     """It is given back at once, and nothing is said on it."""
     alone = Alone(tcp_options={"TCP_USER_TIMEOUT": 5000})
     alone.session.abort("enough")
-    assert alone.loop.dialling.asked_to_stop
+    assert alone.dialling.asked_to_stop
     alone.session.connection_made(alone.socket)  # type: ignore[arg-type]
     assert alone.socket.asked == ["abort"]
     assert alone.socket.writes == []
@@ -258,19 +179,19 @@ def test_a_socket_that_comes_too_late() -> None:
 def test_a_loop_that_is_stopped() -> None:
     """Its tasks are cancelled, by whomever; that is told once, and the timer is gone."""
     alone = Alone()
-    alone.loop.dialling.cancel()
-    alone.loop.dialling.end()
+    alone.dialling.cancel()
+    alone.dialling.end()
     alone.session.connection_lost(None)
     assert alone.ends == [End("the loop was stopped", opened=False)]
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     assert not alone.session.writable
 
 
 def test_dialling_that_fails_as_nobody_thought_of() -> None:
     """It is told all the same, with the host."""
     alone = Alone()
-    alone.loop.dialling.error = RuntimeError("no more threads")
-    alone.loop.dialling.end()
+    alone.dialling.error = RuntimeError("no more threads")
+    alone.dialling.end()
     assert alone.ends == [End("no more threads (h:5672)", opened=False)]
     alone.session.abort("too late")  # which has nobody to cancel
 
@@ -296,8 +217,8 @@ def test_closed_in_order() -> None:
     assert [type(one) for one in alone.said()] == [commands.Connection.Close]
     assert not alone.session.is_open
     assert alone.socket.asked == []
-    alone.loop.pending[0].fire()
-    assert alone.loop.pending == [], "and that was the last heart-beat"
+    alone.loop.fire()
+    assert alone.loop.delays == [], "and that was the last heart-beat"
     assert alone.said() == []
 
 
@@ -310,7 +231,7 @@ def test_the_end_after_a_close_in_order() -> None:
     assert alone.events == [ClosedInOrder()]
     assert alone.socket.asked == ["close"]
     assert alone.loop.delays == [1.0]
-    alone.loop.pending[0].fire()
+    alone.loop.fire()
     assert alone.socket.asked == ["close", "abort"]
     assert alone.ends == []
     alone.session.connection_lost(OSError(errno.EPIPE, "broken"))
@@ -330,7 +251,7 @@ def test_closed_before_it_was_open(connected: bool) -> None:
         assert alone.socket.asked == ["abort"]
         alone.session.connection_lost(None)
     else:
-        alone.loop.dialling.end()
+        alone.dialling.end()
     assert alone.ends == [End("the publisher was closed", opened=False)]
 
 
@@ -352,7 +273,7 @@ def test_closed_by_the_broker() -> None:
     alone.session.connection_lost(None)
     said = "the broker closed the connection: (320) CONNECTION_FORCED - bye X"
     assert alone.ends == [End(said, opened=True, closed=closed)]
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     assert not alone.session.is_open
     assert not alone.session.writable
 
@@ -392,7 +313,7 @@ def test_a_socket_that_ends(error: Exception | None, said: str) -> None:
     alone.session.connection_lost(error)
     alone.session.connection_lost(None)
     assert alone.ends == [End(said, opened=True)]
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     assert not alone.session.is_open
     assert alone.session.writable is False
 
@@ -428,20 +349,20 @@ def test_a_socket_that_does_not_keep_up() -> None:
 def test_heart_beats() -> None:
     """One at each half of its time unless something else was said; the peer may miss two, and then it is given up."""
     alone = opened()
-    alone.loop.pending[0].fire()
+    alone.loop.fire()
     assert alone.said() == [], "the handshake was said since"
     for _ in range(3):
         assert alone.loop.delays == [3.0]
-        alone.loop.pending[0].fire()
+        alone.loop.fire()
         assert [type(one) for one in alone.said()] == [Heartbeat]
     assert alone.socket.asked == []
     alone.hear(Heartbeat())
     for _ in range(5):
         assert alone.socket.asked == []
         assert alone.loop.delays == [3.0]
-        alone.loop.pending[0].fire()
+        alone.loop.fire()
     assert alone.socket.asked == ["abort"]
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     alone.session.connection_lost(None)
     assert alone.ends == [End("nothing was heard for two heart-beats of 6 s", opened=True)]
 
@@ -450,15 +371,15 @@ def test_the_limit_of_blocking() -> None:
     """From the latest word of the broker on; there is none where none is set."""
     alone = opened(heartbeat=0, blocked_connection_timeout=30.0)
     alone.hear(commands.Connection.Unblocked())
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     alone.hear(commands.Connection.Blocked("low on memory"))
     assert alone.loop.delays == [30.0]
     alone.hear(Heartbeat(), commands.Connection.Blocked("low on disk"))
     assert alone.loop.delays == [30.0]
     alone.hear(commands.Connection.Unblocked())
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     alone.hear(commands.Connection.Blocked("low on disk"))
-    alone.loop.pending[0].fire()
+    alone.loop.fire()
     assert alone.socket.asked == ["abort"]
     alone.session.connection_lost(None)
     assert alone.ends == [End("the broker has blocked publishers for 30 s (low on disk)", opened=True)]
@@ -467,7 +388,7 @@ def test_the_limit_of_blocking() -> None:
     assert alone.loop.delays == [0.0]
     alone = opened(heartbeat=0)
     alone.hear(commands.Connection.Blocked("low on disk"), commands.Connection.Unblocked())
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     assert alone.events == [Blocked("low on disk"), Unblocked()]
 
 
@@ -484,8 +405,7 @@ def dialled(alone: Alone, error: BaseException | None) -> list[tuple[Any, ...]]:
             raise error
 
     alone.loop.create_connection = create_connection  # type: ignore[attr-defined]
-    assert alone.loop.dial is not None
-    asyncio.run(alone.loop.dial)
+    asyncio.run(alone.dialling.work)
     return asked
 
 
@@ -524,7 +444,7 @@ def test_dialling_in_vain(error: Exception, said: str, refused: bool) -> None:
     alone = Alone(dials=True)
     dialled(alone, error)
     assert alone.ends == [End(said, opened=False, refused=refused)]
-    assert alone.loop.pending == []
+    assert alone.loop.delays == []
     if not refused:
         given_up = Alone(dials=True)
         given_up.session.abort("given up")
