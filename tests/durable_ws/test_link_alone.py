@@ -651,14 +651,32 @@ def test_a_connection_that_is_closed_for_a_declaration(ready: Alone, class_id: i
     """If it is the class of exchanges that the broker minds, the exchange is refused, and else it was a message."""
     ready.publish("a", to="y")
     ready.publish("b")
+    ready.publish("late", timeout_s=0.25)
     ready.end("why", closed=ClosedByBroker(503, "COMMAND_INVALID", class_id))
     assert ready.fates() == ([("a", Fate.REFUSED, "why")] if class_id == 40 else [])
-    ready.loop.fire(1)
+    ready.loop.fire()
+    assert ready.fates() == [("late", Fate.UNKNOWN, "the deadline passed without a connection (why)")]
+    ready.loop.fire()
     ready.open()
     ready.hear(Declared(2))
     ready.hear(Declared(2))
     bodies = [one[-1] for one in ready.session.taken() if one[0] == "publish"]
     assert bodies == ([b"b"] if class_id == 40 else [b"a"]), "of which the one is tried alone"
+
+
+@pytest.mark.parametrize("code", [320, 541])
+def test_a_connection_that_is_closed_for_now(ready: Alone, code: int) -> None:
+    """Whatever was under way is not to blame, however often it happens, nor is what was being declared."""
+    ready.publish("a", "b")
+    ready.publish("c", to="y")
+    for written in ([b"c"], [b"a", b"b"], [b"c"]):  # while the other exchange is being declared
+        ready.session.taken()
+        ready.end("why", closed=ClosedByBroker(code, "NOT_NOW", 40))
+        assert ready.fates() == []
+        ready.loop.fire(1)
+        ready.open()
+        ready.hear(Declared(2))
+        assert [one[-1] for one in ready.session.taken() if one[0] == "publish"] == written
 
 
 def test_a_connection_that_is_closed_for_a_message(ready: Alone) -> None:
