@@ -1,0 +1,146 @@
+"""A link without a socket: its loop and its connections are played, and what it tells is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from durable_ws import Exchange
+from durable_ws.address import Address
+from durable_ws.amqp.events import Opened, Selected
+from durable_ws.job import Job
+from durable_ws.ledger import Fate, Settled
+from durable_ws.link import Link, LinkSettings
+from durable_ws.message import build
+from durable_ws.session import End
+from durable_ws.telling import guarded
+from tests.durable_ws.observers import Notebook
+from tests.durable_ws.played_loop import PlayedLoop
+
+__all__ = ["FOREVER", "HOST", "LinkAlone", "PlayedSession"]
+
+HOST = ("h", 5672)
+EXCHANGES = {
+    "x": Exchange("x"),
+    "y": Exchange("y", "direct", durable=False, arguments={"alternate-exchange": "x"}),
+    "p": Exchange("p", "fanout", passive=True),
+    "": Exchange("", "direct"),
+}
+FOREVER = 10_000.0
+
+
+class PlayedSession:
+    """Notes what it is asked to say; the test says what it hears."""
+
+    def __init__(self, _loop: object, address: Address, host: str, port: int, **calls: Callable[..., None]) -> None:
+        self.address = address
+        self.at = (host, port)
+        self.on_events = calls.pop("on_events")
+        self.on_end = calls.pop("on_end")
+        self.on_writable = calls.pop("on_writable")
+        assert not calls
+        self.is_open = False
+        self.writable = True
+        self.said: list[tuple[Any, ...]] = []
+        self.fits = True
+        self.connection = self
+        self.frame_max = 4096
+
+    def open_channel(self, number: int) -> None:
+        """Noted."""
+        self.said.append(("open", number))
+
+    def select_confirms(self, number: int) -> None:
+        """Noted."""
+        self.said.append(("select", number))
+
+    def declare(self, number: int, name: str, type_: str, *, passive: bool, durable: bool, arguments: Any) -> None:
+        """Noted."""
+        self.said.append(("declare", number, name, type_, passive, durable, arguments))
+
+    def publish(self, number: int, address: bytes, header: bytes, body: bytes) -> bool:
+        """Noted, if it fits."""
+        if self.fits:
+            self.said.append(("publish", number, address, header, body))
+        return self.fits
+
+    def flush(self) -> None:
+        """Noted."""
+        self.said.append(("flush",))
+
+    def close(self) -> None:
+        """Noted."""
+        self.said.append(("close",))
+
+    def abort(self, reason: str) -> None:
+        """Noted."""
+        self.said.append(("abort", reason))
+
+    def taken(self) -> list[tuple[Any, ...]]:
+        """What was said since the last look; of a message its body alone."""
+        said, self.said = self.said, []
+        return [(one[0], one[1], one[4]) if one[0] == "publish" else one for one in said]
+
+
+class LinkAlone:
+    """A link with its loop, its connections and what it tells."""
+
+    def __init__(self, sessions: list[PlayedSession], *hosts: tuple[str, int], **options: Any) -> None:
+        self.loop = PlayedLoop()
+        self.sessions = sessions
+        self.notes = Notebook()
+        self.settled: list[Settled[Job]] = []
+        address = Address(hosts=hosts or (HOST,), heartbeat=6, socket_timeout=20.0, stack_timeout=10.0)
+        settings = LinkSettings(
+            **{
+                "address": address,
+                "exchanges": EXCHANGES,
+                "window": 100,
+                "reconnect_first_s": 1.0,
+                "reconnect_most_s": 5.0,
+                "observer": guarded(self.notes),
+                **options,
+            }
+        )
+        self.link = Link(self.loop, settings, self.settled.extend)  # type: ignore[arg-type]
+
+    @property
+    def session(self) -> PlayedSession:
+        """The latest."""
+        return self.sessions[-1]
+
+    def publish(self, *bodies: str, to: str = "x", timeout_s: float = FOREVER, pump: bool = True) -> list[Job]:
+        """Jobs of these, taken in."""
+        jobs = [self.job(body, to, timeout_s) for body in bodies]
+        for job in jobs:
+            self.link.publish(job)
+        if pump:
+            self.link.pump()
+        return jobs
+
+    def job(self, body: str, to: str, timeout_s: float) -> Job:
+        """One that nobody has yet; its id is its text."""
+        message = build(body, exchange=to, message_id=body)
+        return Job(message, self.loop.now, self.loop.now + timeout_s, None, False, Future())
+
+    def hear(self, *events: Any) -> None:
+        """These come from the broker, at once."""
+        self.session.on_events(list(events))
+
+    def open(self) -> None:
+        """The connection is open, and so is its channel."""
+        self.session.is_open = True
+        self.hear(Opened())
+        self.hear(Selected(1))
+
+    def end(self, reason: str, **how: Any) -> None:
+        """The connection ends."""
+        self.session.is_open = False
+        self.session.on_end(End(reason, **{"opened": True, **how}))
+
+    def fates(self) -> list[tuple[str, Fate, str]]:
+        """What was settled since the last look."""
+        told = [(one.key.message.message_id, one.fate, one.reason) for one in self.settled]
+        self.settled.clear()
+        return told
