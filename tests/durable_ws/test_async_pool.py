@@ -203,7 +203,8 @@ def test_who_waits_is_let_in_as_room_comes() -> None:
 
 
 def test_what_is_submitted_in_one_round_goes_together() -> None:
-    """A message alone goes at once; more of them, in the same round of the loop, in one piece behind it."""
+    """A message alone goes at once; more of them, in the same round of the loop, in one piece behind it, or in several
+    if they are many, lest the broker stands idle meanwhile."""
 
     async def body(played: Played) -> None:
         publisher = played.make()
@@ -217,10 +218,10 @@ def test_what_is_submitted_in_one_round_goes_together() -> None:
             take_in(jobs)
 
         pool._links.take_in = note  # type: ignore[method-assign]
-        for _ in range(2):
-            futures = [await publisher.submit("a") for _ in range(5)]
-            assert [(await future).attempts for future in futures] == [1] * 5
-        assert taken == [1, 4] * 2
+        for count in (5, 5, 40):
+            futures = [await publisher.submit("a") for _ in range(count)]
+            assert [(await future).attempts for future in futures] == [1] * count
+        assert taken == [1, 4] * 2 + [1, 32, 7]
 
     play(body)
 
