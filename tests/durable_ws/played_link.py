@@ -33,7 +33,8 @@ FOREVER = 10_000.0
 class PlayedSession:
     """Notes what it is asked to say; the test says what it hears."""
 
-    def __init__(self, _loop: object, address: Address, host: str, port: int, **calls: Callable[..., None]) -> None:
+    def __init__(self, loop: object, address: Address, host: str, port: int, **calls: Callable[..., None]) -> None:
+        self.loop = loop
         self.address = address
         self.at = (host, port)
         self.on_events = calls.pop("on_events")

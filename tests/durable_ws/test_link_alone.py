@@ -84,6 +84,7 @@ def test_from_the_first_message_to_its_confirm(make: Make) -> None:
     alone = make()
     (job,) = alone.publish("a")
     assert (job.link, job.entry is not None) == (alone.link, True)
+    assert alone.session.loop is alone.loop
     assert alone.session.at == HOST
     assert alone.session.address.hosts == (HOST,)
     assert alone.loop.delays == [FOREVER]
@@ -563,6 +564,12 @@ def test_a_connection_that_is_closed_for_a_message(ready: LinkAlone) -> None:
 # --- close ----------------------------------------------------------------------------------------
 
 
+async def soon() -> None:
+    """What is ready by now has its turn, and so has what that makes ready."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 def test_close(ready: LinkAlone) -> None:
     """What is under way is given up, the connection closed in order, and its end waited for."""
     ready.publish("a")
@@ -580,7 +587,8 @@ def test_close(ready: LinkAlone) -> None:
         assert ready.loop.delays == []
         assert not closing.done()
         ready.end("the publisher was closed")
-        await closing
+        await soon()
+        assert closing.done()
 
     asyncio.run(main())
     assert job.link is ready.link
@@ -598,7 +606,8 @@ def test_close_while_the_broker_closes(ready: LinkAlone) -> None:
         closing = asyncio.create_task(ready.link.close())
         await asyncio.sleep(0)
         ready.end("why", closed=ClosedByBroker(320, "BYE", 0))
-        await closing
+        await soon()
+        assert closing.done()
 
     asyncio.run(main())
     assert ready.notes.facts[-1].in_order is False
