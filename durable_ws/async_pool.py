@@ -17,7 +17,7 @@ from durable_ws.link import LinkSettings
 from durable_ws.links import Links
 from durable_ws.message import Message
 from durable_ws.observe import Health
-from durable_ws.pool import WINDOW_BYTES
+from durable_ws.pool import WINDOW_BYTES, admitted
 from durable_ws.receipt import Receipt
 
 __all__ = ["AsyncPool", "Pending"]
@@ -63,14 +63,14 @@ class AsyncPool:
         loop: the running loop.
         settings: of the links.
         max_connections: the most links.
-        window: the most messages under way, over all links.
+        window: the most unconfirmed messages on a link; :func:`admitted` says how many are under way, over all links.
     """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, settings: LinkSettings, *, max_connections: int, window: int
     ) -> None:
         self.loop = loop
-        self._window = window
+        self._admitted = admitted(window)
         self._observer = settings.observer
         self._under_way = 0
         self._under_way_bytes = 0
@@ -187,7 +187,7 @@ class AsyncPool:
     def _admits(self, size: int) -> bool:
         if self._under_way == 0:
             return True
-        return self._under_way < self._window and self._under_way_bytes + size <= WINDOW_BYTES
+        return self._under_way < self._admitted and self._under_way_bytes + size <= WINDOW_BYTES
 
     def _leave(self, count: int, size: int) -> None:
         """So many messages have left the window: let in who waits."""

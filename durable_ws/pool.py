@@ -23,13 +23,22 @@ from durable_ws.message import Message
 from durable_ws.observe import Health
 from durable_ws.receipt import Receipt
 
-__all__ = ["WINDOW_BYTES", "Pool"]
+__all__ = ["WINDOW_BYTES", "Pool", "admitted"]
 
 logger = logging.getLogger(__name__)
 
 
 WINDOW_BYTES = 64 * 1024 * 1024
 """Together with the window in messages this bounds the memory that pipelined messages take."""
+
+
+def admitted(window: int) -> int:
+    """How many messages may be under way: as many as may be unconfirmed, and a reserve that waits for its turn.
+
+    What is in reserve is written the moment a confirm comes; without it the broker would wait for the callers' threads.
+    """
+    return window + window // 4
+
 
 _LOCK_S = 0.01  # far longer than anybody holds the lock
 _LOOK_AGAIN_S = 1.0  # who waits for room looks by itself at times, should what woke it have been lost by Ctrl-C
@@ -79,11 +88,11 @@ class Pool:
     Args:
         settings: of the links.
         max_connections: the most links.
-        window: the most messages under way, over all links.
+        window: the most unconfirmed messages on a link; :func:`admitted` says how many are under way, over all links.
     """
 
     def __init__(self, settings: LinkSettings, *, max_connections: int, window: int) -> None:
-        self._window = window
+        self._admitted = admitted(window)
         self._observer = settings.observer
         # A lock in C, which an exception of a signal handler (Ctrl-C) can't leave locked, and which the thread that
         # holds it may take again, as in a signal handler that publishes. The I/O thread never waits for it without end.
@@ -224,7 +233,7 @@ class Pool:
     def _admits(self, size: int) -> bool:
         if self._under_way == 0:
             return True
-        return self._under_way < self._window and self._under_way_bytes + size <= WINDOW_BYTES
+        return self._under_way < self._admitted and self._under_way_bytes + size <= WINDOW_BYTES
 
     # --- on the I/O thread ------------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ class Publisher:
             ``durable-websocket-broadcast``). Each is declared when it is first published to.
         max_connections: the most connections; None: the environment's ``MAX_THREADS``, else 5.
         timeout: the deadline of each publish, in seconds from the call.
-        window: the most messages under way (pipelined) at once; more wait in the call.
+        window: the most unconfirmed messages on a connection (pipelined). A quarter as many besides are taken in and
+            are written as confirms come; more wait in the call.
         require_route: whether publish raises where no queue is bound, unless it is told otherwise.
         max_size: the largest body in bytes; the broker has a limit of its own (``max_message_size``).
         heartbeat_s: AMQP heart-beat to propose, unless the URL has ``?heartbeat=``; 0 for none. A link on which

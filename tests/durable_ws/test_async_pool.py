@@ -101,6 +101,26 @@ def test_what_is_under_way_is_counted() -> None:
     play(body)
 
 
+def test_a_reserve_is_taken_in_and_waits_for_its_turn() -> None:
+    """A quarter of the window: it is not written before there are confirms."""
+
+    async def body(played: Played) -> None:
+        publisher = played.make(window=8, max_connections=1)
+        futures = [await publisher.submit("a") for _ in range(10)]
+        eleventh = asyncio.create_task(publisher.publish("late"))
+        await waiters(publisher, 1)
+        await played.written(8)
+        assert pool_of(publisher)._under_way == 10
+        await played.ack(1)
+        await played.written(9)
+        await waiters(publisher, 0)
+        await played.ack(9, multiple=True)
+        await played.ack(11, multiple=True)
+        assert [(await one).attempts for one in (*futures, eleventh)] == [1] * 11
+
+    play(body)
+
+
 def test_the_window_counts_bytes_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fits exactly is taken in, and not a byte more, also after others have come and gone."""
     monkeypatch.setattr(durable_ws.async_pool, "WINDOW_BYTES", 1000)

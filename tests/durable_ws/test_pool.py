@@ -227,6 +227,23 @@ def test_ctrl_c_in_a_full_window(broker: FakeBroker, make: Make, wait: Wait) -> 
     ack(broker, 1)
 
 
+def test_a_reserve_is_taken_in_and_waits_for_its_turn(broker: FakeBroker, make: Make, wait: Wait) -> None:
+    """A quarter of the window: it is not written before there are confirms, and then without the callers' help."""
+    publisher = make(window=8, max_connections=1)
+    futures = [publisher.submit("a") for _ in range(10)]
+    eleventh = in_thread(lambda: futures.append(publisher.submit("late")))
+    wait(lambda: len(pool_of(publisher)._waiters) == 1, "the eleventh waits")
+    written(broker, 8)
+    assert len(broker.of(commands.Basic.Publish)) == 8
+    ack(broker, 1)
+    assert joined(eleventh)
+    written(broker, 9)
+    assert len(broker.of(commands.Basic.Publish)) == 9
+    ack(broker, 9, multiple=True)
+    ack(broker, 11, multiple=True)
+    assert [future.result(WAIT_S).attempts for future in futures] == [1] * 11
+
+
 # --- wake-ups of the I/O thread -------------------------------------------------------------------
 
 
