@@ -35,7 +35,7 @@ PEERS = Path(__file__).parent / "peers"
 QUEUE = "durable-ws-benchmark"
 WORKS = {"a": "one at a time", "b": "1000 unconfirmed", "c": "8 callers, each waiting"}
 YARDSTICK = "C librabbitmq"
-FLOOR = "Python, a bare socket"
+CEILING = "Python, a bare socket"
 OURS = ("durable_ws Publisher", "durable_ws AsyncPublisher")
 
 
@@ -90,7 +90,7 @@ def found(folder: str) -> tuple[list[Peer], dict[str, str]]:
             missing[name] = f"pip install {name}"
         else:
             peers.append(Peer(name, [sys.executable, str(PEERS / program)]))
-    peers.append(Peer(FLOOR, [sys.executable, str(PEERS / "bare_socket.py")], works="ac"))
+    peers.append(Peer(CEILING, [sys.executable, str(PEERS / "bare_socket.py")], works="ac"))
     ruby = shutil.which("ruby")
     if ruby and subprocess.run([ruby, "-e", "require 'bunny'"], capture_output=True, check=False).returncode == 0:  # noqa: S603
         peers.append(Peer("bunny", [ruby, str(PEERS / "bunny.rb")]))
