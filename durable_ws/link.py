@@ -7,6 +7,7 @@ its confirm), and writes what the ledger lets through. Everything here runs on t
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from durable_ws.amqp.events import (
 from durable_ws.exchanges import Exchange
 from durable_ws.job import Job
 from durable_ws.ledger import Ledger, Settled
+from durable_ws.scribe import Log
 from durable_ws.session import End, Session
 from durable_ws.telling import ConnectionTeller, Guarded
 
@@ -52,6 +54,7 @@ class LinkSettings:
             to the most, doubled each time; a random part of up to a half is taken off it. Where there are several
             hosts, all of them are tried before each pause.
         observer: whom to tell; None: nobody.
+        log: what writes the log of the connections.
     """
 
     address: Address
@@ -60,6 +63,7 @@ class LinkSettings:
     reconnect_first_s: float
     reconnect_most_s: float
     observer: Guarded | None = None
+    log: Log = logging.Logger.log
 
 
 class Link:
@@ -90,7 +94,7 @@ class Link:
         self._timer_at = float("inf")
         self._closing = False
         self._closed = asyncio.Event()
-        self._teller = ConnectionTeller(settings.observer)
+        self._teller = ConnectionTeller(settings.observer, settings.log)
         self.blocked: str | None = None
         """Why the broker takes no messages at present; None: it does. Any thread may look."""
 

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 import math
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Hashable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from durable_ws.exceptions import PublishError
@@ -22,6 +24,7 @@ from durable_ws.loop import Loop
 from durable_ws.message import Message
 from durable_ws.observe import Health
 from durable_ws.receipt import Receipt
+from durable_ws.scribe import Scribe
 
 __all__ = ["WINDOW_BYTES", "Pool", "admitted"]
 
@@ -41,6 +44,7 @@ def admitted(window: int) -> int:
 
 
 _LOCK_S = 0.01  # far longer than anybody holds the lock
+_SCRIBE_S = 1.0  # for the last lines of the log
 _LOOK_AGAIN_S = 1.0  # who waits for room looks by itself at times, should what woke it have been lost by Ctrl-C
 
 
@@ -93,7 +97,9 @@ class Pool:
 
     def __init__(self, settings: LinkSettings, *, max_connections: int, window: int) -> None:
         self._admitted = admitted(window)
-        self._observer = settings.observer
+        self._scribe = Scribe()
+        self._observer = settings.observer and settings.observer.with_log(self._scribe.log)
+        settings = replace(settings, observer=self._observer, log=self._scribe.log)
         # A lock in C, which an exception of a signal handler (Ctrl-C) can't leave locked, and which the thread that
         # holds it may take again, as in a signal handler that publishes. The I/O thread never waits for it without end.
         self._lock = threading.RLock()
@@ -217,6 +223,7 @@ class Pool:
         self._begin_to_close(timeout_s)
         if threading.current_thread() is not self._thread:
             self._thread.join()
+            self._scribe.join(_SCRIBE_S)
 
     def stop_soon(self) -> None:
         """Begin to close without waiting; for a publisher that was forgotten."""
@@ -242,7 +249,7 @@ class Pool:
             self._loop.set_exception_handler(self._on_callback_error)
             self._loop.run_until_complete(self._serve())
         except BaseException:
-            logger.exception("the I/O thread of durable_ws ended")
+            self._scribe.log(logger, logging.ERROR, "the I/O thread of durable_ws ended", exc_info=sys.exc_info())
             raise
         finally:
             locked = self._lock.acquire(timeout=1.0)
@@ -252,10 +259,12 @@ class Pool:
             self._wake(len(self._waiters))
             self._drop_all()
             self._loop.close()
+            self._scribe.end()
 
     def _on_callback_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback has failed: the connections are in no known state, so begin them anew."""
-        logger.error("durable_ws: %s", context.get("message"), exc_info=context.get("exception"))
+        error = context.get("exception")
+        self._scribe.log(logger, logging.ERROR, "durable_ws: %s", context.get("message"), exc_info=error)
         self._all.abort("an internal error, see the log")
 
     async def _serve(self) -> None:

@@ -162,7 +162,8 @@ class Publisher:
 
         Returns:
             A future that gives the receipt, or raises what publish would, by the deadline. Its callbacks run on the
-            publisher's I/O thread and must not block.
+            publisher's I/O thread and must not block. A signal handler that publishes should not interrupt a thread
+            that waits for one: the future's own lock may be held then. :meth:`publish` knows no such lock.
 
         Raises:
             ConfigError, InvalidState: as publish.

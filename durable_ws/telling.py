@@ -19,6 +19,7 @@ from durable_ws.observe import (
     Observer,
     Unblocked,
 )
+from durable_ws.scribe import Log
 
 __all__ = ["ConnectionTeller", "Guarded", "guarded"]
 
@@ -41,11 +42,19 @@ class Guarded:
 
     Args:
         observer: whom to tell.
+        log: what writes the errors.
     """
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, log: Log = logging.Logger.log) -> None:
         self._observer = observer
+        self._log = log
         self._known: set[tuple[str, type[Exception]]] = set()
+
+    def with_log(self, log: Log) -> Guarded:
+        """The same, its errors written by another; what is known is known to both."""
+        other = Guarded(self._observer, log)
+        other._known = self._known
+        return other
 
     def take(self, message: Message) -> Message:
         """Tell of a message that is about to be published; the message to publish instead."""
@@ -100,7 +109,7 @@ class Guarded:
         kind = (name, type(error))
         level = logging.DEBUG if kind in self._known else logging.ERROR
         self._known.add(kind)
-        logger.log(level, "the observer's %s failed, publishing goes on", name, exc_info=error)
+        self._log(logger, level, "the observer's %s failed, publishing goes on", name, exc_info=error)
 
 
 def guarded(observer: Observer | None) -> Guarded | None:
@@ -134,10 +143,12 @@ class ConnectionTeller:
 
     Args:
         observer: None: nobody.
+        write: what writes the lines.
     """
 
-    def __init__(self, observer: Guarded | None) -> None:
+    def __init__(self, observer: Guarded | None, write: Log = logging.Logger.log) -> None:
         self._observer = observer
+        self._write_line = write
         self._at: dict[str, Any] = {"host": "", "port": 0}
         self._connected = False
         self.trouble: tuple[float, str] | None = None
@@ -199,6 +210,5 @@ class ConnectionTeller:
             self._observer.unblocked(Unblocked(**self._at))
 
     def _write(self, level: int, event: str, text: str, **facts: Any) -> None:
-        if _log.isEnabledFor(level):
-            extra = {"event": event, **self._at, **facts}
-            _log.log(level, text, extra, extra=extra)
+        extra = {"event": event, **self._at, **facts}
+        self._write_line(_log, level, text, extra, extra=extra)

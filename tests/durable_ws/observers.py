@@ -1,14 +1,24 @@
-"""Observers that note what they are told."""
+"""Observers that note what they are told, and a wait for the log."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
-from durable_ws import Observer
+from durable_ws import Observer, Publisher
 from durable_ws.observe import Blocked, Connected, Disconnected, MessageSettled, MessageTaken, Unblocked
+from tests.durable_ws.fake_broker import WAIT_S
 
-__all__ = ["Notebook", "Outcomes"]
+__all__ = ["Notebook", "Outcomes", "log_is_written"]
+
+
+def log_is_written(publisher: Publisher) -> bool:
+    """Wait until what the publisher's I/O thread had to say so far stands in the log."""
+    assert publisher._pool is not None
+    written = threading.Event()
+    publisher._pool._scribe._lines.put(written.set)
+    return written.wait(WAIT_S)
 
 
 class Notebook(Observer):

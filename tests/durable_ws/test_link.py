@@ -14,7 +14,7 @@ from pamqp import body, commands, header
 from durable_ws import Exchange, NotSent, OutcomeUnknown, Publisher, Refused, Unroutable
 from durable_ws.observe import Blocked, Connected, Disconnected, Unblocked
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker, Frame, Talk
-from tests.durable_ws.observers import Notebook
+from tests.durable_ws.observers import Notebook, log_is_written
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Wait
@@ -105,12 +105,14 @@ def test_pauses_grow_and_are_short_again_after_a_success(
     with FakeBroker(answer) as broker, caplog.at_level(logging.INFO, "durable_ws.connection"):
         publisher = make(broker.url)
         assert publisher.publish("a").attempts == 1
+        assert log_is_written(publisher)
         assert pauses(caplog) == [(1, 0.01), (2, 0.02), (3, 0.04), (4, 0.05), (5, 0.05)]
         assert set(no_chance) == {(0.5, 1.0)}
         caplog.clear()
         broker.talks[-1].hang_up()
         wait(lambda: not publisher.health().connections, "the end is seen")
         assert publisher.publish("b").attempts == 1
+        assert log_is_written(publisher)
         assert pauses(caplog) == [(1, 0.01)]
 
 
@@ -124,6 +126,7 @@ def test_each_host_before_each_pause(
         hosts = f"127.0.0.1:{closed_port},localhost:{broker.port},localhost:{broker.port}"
         publisher = make(f"amqp://guest:guest@{hosts}", observer=notes)
         assert publisher.publish("a").attempts == 1
+        assert log_is_written(publisher)
         assert pauses(caplog) == [(3, 0.01)]
         assert [fact.port == closed_port for fact in notes.of(Disconnected)] == [True, False, False, True, False]
         assert notes.of(Connected) == [Connected(host="localhost", port=broker.port)]
@@ -216,6 +219,7 @@ def test_a_login_that_is_refused_does_not_make_the_pauses_longer(
         for _ in range(3):
             with pytest.raises(Refused, match="no PLAIN login"):
                 publisher.publish("a")
+        assert log_is_written(publisher)
     assert {pause for _, pause in pauses(caplog)} == {0.01}
     assert no_chance
 
@@ -274,6 +278,7 @@ def test_a_channel_that_is_closed_for_a_message(make: Make, caplog: pytest.LogCa
         assert publisher.health().connections == 1
         assert len(notes.of(Connected)) == 1
         assert notes.of(Disconnected) == []
+        assert log_is_written(publisher)
         (record,) = told(caplog)
         said = "the broker closed the channel: (406) PRECONDITION_FAILED - no"
         assert record.getMessage() == f"localhost:{broker.port}: {said}"
@@ -299,6 +304,7 @@ def test_a_channel_that_is_closed_amid_a_declaration(make: Make, caplog: pytest.
         broker.wait(lambda: len(broker.of(commands.Confirm.Select)) == 2, "the channel is opened again")
         held[0].say(2, commands.Exchange.DeclareOk())
         assert slow.result(WAIT_S).attempts == 1
+        assert log_is_written(publisher)
         assert [record.event for record in told(caplog)] == ["channel_closed"]
 
 
@@ -463,6 +469,7 @@ def test_one_declaration_at_a_time(make: Make, caplog: pytest.LogCaptureFixture)
         assert [one.exchange for one in broker.of(commands.Exchange.Declare)] == ["bad", "good", "more"]
         assert len(broker.talks) == 1
         assert len(broker.of(commands.Channel.Open)) == 3
+        assert log_is_written(publisher)
         (record,) = told(caplog)
     assert (record.event, record.exchange) == ("exchange_refused", "bad")
 

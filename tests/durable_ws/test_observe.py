@@ -23,7 +23,7 @@ from durable_ws.observe import (
     Unblocked,
 )
 from tests.durable_ws.fake_broker import FakeBroker
-from tests.durable_ws.observers import Notebook
+from tests.durable_ws.observers import Notebook, log_is_written
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Link, MakePublisher, Queues, Wait
@@ -328,11 +328,13 @@ def test_the_log_of_what_is_refused(
 ) -> None:
     """A wrong password is told without it; an exchange that is not there by its name."""
     secret = "not-the-" + namespace
-    with pytest.raises(Refused):
-        make_publisher(url.replace("guest:guest", f"guest:{secret}")).publish("a")
     missing = Exchange(f"{namespace}-missing", passive=True)
-    with pytest.raises(Refused):
-        make_publisher(url, {"pubsub": missing}).publish("a")
+    for publisher in (
+        make_publisher(url.replace("guest:guest", f"guest:{secret}")), make_publisher(url, {"pubsub": missing}),
+    ):  # fmt: skip
+        with pytest.raises(Refused):
+            publisher.publish("a")
+        assert log_is_written(publisher)
     records: list[Any] = [record for record in told(caplog) if record.levelno == logging.WARNING]
     assert [record.event for record in records] == ["refused", "exchange_refused"]
     assert "ACCESS_REFUSED" in records[0].reason

@@ -19,7 +19,7 @@ import durable_ws.pool
 from durable_ws import Exchange, InvalidState, NotSent, OutcomeUnknown, Publisher, Receipt
 from durable_ws.pool import Pool
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
-from tests.durable_ws.observers import Outcomes
+from tests.durable_ws.observers import Outcomes, log_is_written
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Wait
@@ -512,6 +512,7 @@ def test_a_callback_that_fails(broker: FakeBroker, make: Make, caplog: pytest.Lo
     pool_of(publisher)._loop.call_soon_threadsafe(fail)
     assert future.result(WAIT_S).attempts == 2
     assert publisher.health().trouble == "an internal error, see the log"
+    assert log_is_written(publisher)
     (record,) = [record for record in caplog.records if record.name == "durable_ws.pool"]
     assert record.levelno == logging.ERROR
     assert record.getMessage().startswith("durable_ws: Exception in callback")
@@ -567,6 +568,6 @@ def test_an_io_thread_that_ends(
         ("under way", "unknown", 1, "the publisher's I/O thread has ended"),
         ("window", "not sent", 0, "the publisher was closed"),
     ]
+    publisher.close()
     (record,) = [record for record in caplog.records if record.name == "durable_ws.pool"]
     assert (record.levelno, record.getMessage()) == (logging.ERROR, "the I/O thread of durable_ws ended")
-    publisher.close()

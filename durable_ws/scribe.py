@@ -1,0 +1,46 @@
+"""Writes the log of the I/O thread on a thread of its own, so that no lock of :mod:`logging` can hold the I/O up."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+__all__ = ["Log", "Scribe"]
+
+Log = Callable[..., None]
+"""Writes one line: the logger, and what :meth:`logging.Logger.log` takes."""
+
+
+class Scribe:
+    """A thread that writes log lines, in the order in which they came.
+
+    A signal handler may interrupt the main thread while it holds a lock of :mod:`logging` (that of a handler in the
+    midst of a line, or the one of all loggers), and publish. Were the I/O thread to wait for that lock, each of the two
+    would wait for the other. Here the scribe waits, and nobody for it.
+    """
+
+    def __init__(self) -> None:
+        self._lines: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="durable_ws log", daemon=True)
+        self._thread.start()
+
+    def log(self, logger: logging.Logger, level: int, text: str, *arguments: Any, **options: Any) -> None:
+        """Have a line written; never waits, also in a signal handler. Lost after :meth:`end`."""
+        self._lines.put(lambda: logger.log(level, text, *arguments, **options))
+
+    def end(self) -> None:
+        """Have the thread end once it has written what it has; does not wait."""
+        self._lines.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until it has ended, at most so many seconds: who waits may hold the lock that it needs."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (write := self._lines.get()) is not None:
+            with contextlib.suppress(Exception):  # of a filter of the program's: it costs the line, and no more
+                write()
