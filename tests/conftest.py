@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -38,23 +37,19 @@ LONG_S = 400
 
 @pytest.hookimpl(trylast=True)  # once -m and -k have chosen
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes minutes comes first, lest a worker be alone with it at the end; each beside one that does not: workers
-    are dealt pairs at first. In a mutation run what talks over sockets comes last: there a fault may show as a wait."""
+    """What takes minutes comes first, lest a worker be alone with it at the end; not with containers: there the tests
+    of one fixture must stay together. In a mutation run what talks over sockets comes last: there a fault may show as
+    a wait."""
     if config.getoption("hypothesis_profile") == "mutation":
         items.sort(key=lambda item: item.path.name == "test_conversation.py")
         return
-    most = [_most_s(item) for item in items]
-    long = sorted((item for item, s in zip(items, most, strict=True) if s >= LONG_S), key=_most_s, reverse=True)
-    others = [item for item, s in zip(items, most, strict=True) if s < LONG_S]
-    cut = len(others) - len(long) if len(others) > len(long) else len(others)
-    pairs = itertools.chain.from_iterable(itertools.zip_longest(long, others[cut:]))
-    items[:] = [*filter(None, pairs), *others[:cut]]
+    items.sort(key=lambda item: 0.0 if item.get_closest_marker("docker") else -_long_s(item))
 
 
-def _most_s(item: pytest.Item) -> float:
-    """How long a test may take, in seconds; 0: as long as most."""
+def _long_s(item: pytest.Item) -> float:
+    """How long a test may take, in seconds, if that is long; else 0."""
     mark = item.get_closest_marker("timeout")
-    return float(mark.args[0]) if mark else 0.0
+    return float(mark.args[0]) if mark and mark.args[0] >= LONG_S else 0.0
 
 
 @pytest.fixture
