@@ -332,13 +332,17 @@ class Engine:
 
     @do.register
     def _(self, step: AwaitQueue) -> None:
-        queue = self._naming.queue(step.tab)
+        queue, left = self._naming.queue(step.tab), 0
 
         def reached() -> bool:
+            nonlocal left
             if step.until == "gone":
                 return not self._world.broker.queue_exists(queue)
             facts = self._world.broker.queue_facts(queue)
-            return not facts.exists or (not facts.consumers and (step.until == "left" or not facts.ready))
+            if facts.exists and step.until == "left":
+                left = 0 if facts.consumers else left + 1
+                return left > 1
+            return not facts.exists or not (facts.consumers or facts.ready)
 
         self._look_until(reached, self._world.pace.fault_s, every_s=step.every_s)
         self._observe(step.tab, "away")

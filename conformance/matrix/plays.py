@@ -48,7 +48,7 @@ def _cut_off(tell: Telling) -> Iterable[Step]:
         tell.begin("cut_after_delivery"),
         tell.publish(1),
         tell.fired(),
-        AwaitQueue(tab="t1", until="left", every_s=0.05),
+        AwaitQueue(tab="t1", until="left", every_s=0.2),
         tell.publish(2),
     )
 

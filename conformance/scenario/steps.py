@@ -196,9 +196,11 @@ class ObserveQueue(_Step):
 class AwaitQueue(_Step):
     """Wait until the broker has come so far with the queue of a tab that is away; not so in time: the play goes on.
 
-    ``until``: ``left`` (nobody consumes it), ``empty`` (and it holds nothing) or ``gone``; each holds of a queue that
-    is gone. The broker is asked every ``every_s`` seconds: asking makes a queue with ``x-expires`` count as used
-    (``gone`` does not, where management is to be had), so for such a queue that must be longer than its expiry.
+    ``until``: ``left`` (nobody consumes it, as seen twice in a row: a queue that goes with its consumer or connection
+    goes a moment later, and is no longer to be published into), ``empty`` (and it holds nothing) or ``gone``; each
+    holds of a queue that is gone. The broker is asked every ``every_s`` seconds: asking makes a queue with
+    ``x-expires`` count as used (``gone`` does not, where management is to be had), so for such a queue that must be
+    longer than its expiry.
     """
 
     step: Literal["await_queue"] = "await_queue"

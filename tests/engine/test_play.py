@@ -16,10 +16,11 @@ from conformance.contract.model import Contract
 from conformance.engine.play import Played, play
 from conformance.engine.world import Pace, World
 from conformance.errors import HarnessError, UsageError
+from conformance.history.events import QueueObserved
 from conformance.history.file import read_history
-from conformance.scenario.steps import BeginFault, OpenTab, Publish, Scenario, Settle
+from conformance.scenario.steps import AwaitQueue, BeginFault, OpenTab, Publish, Scenario, Settle
 from conformance.selftest import publishers
-from conformance.world.broker.base import Broker
+from conformance.world.broker.base import Broker, QueueFacts
 from conformance.world.network.proxy import Network
 from conformance.world.publisher.base import PublisherUnderTest
 from conformance.world.publisher.choose import chosen_publisher
@@ -144,6 +145,24 @@ def test_nothing_is_left_at_the_broker(broker: Broker, network: Network) -> None
     steps = (OpenTab(tab="t1", key="ticks"), Publish(key="ticks", count=3), Settle())
     play(Scenario(steps=steps), _world(broker, Contract()), network, namespace="nleft")
     assert not broker.queue_facts("web-client-nleft-t1").exists
+
+
+def test_a_queue_is_left_once_it_was_seen_so_twice(
+    broker: Broker, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that goes with its consumer is there for a moment longer, and what is published then is nacked."""
+    look, consumers = broker.queue_facts, [1, 0, 1, 0, 0]  # the first look is that of the subscription
+
+    def looks(queue: str) -> QueueFacts:
+        facts = look(queue)
+        return replace(facts, consumers=consumers.pop(0)) if consumers else facts
+
+    monkeypatch.setattr(broker, "queue_facts", looks)
+    steps = (OpenTab(tab="t1", key="ticks"), AwaitQueue(tab="t1", until="left", every_s=0.01))
+    told = play(Scenario(steps=steps), _world(broker, Contract()), network)
+    assert consumers == []
+    observed = [event.consumers for event in told.events if isinstance(event, QueueObserved)]
+    assert observed[:2] == [1, 1], "by the subscription, and as it really is after the wait"
 
 
 def test_a_publisher_that_can_not_be_made_is_the_users_error(broker: Broker, network: Network) -> None:
