@@ -151,7 +151,7 @@ def test_a_queue_is_left_once_it_was_seen_so_twice(
     broker: Broker, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that goes with its consumer is there for a moment longer, and what is published then is nacked."""
-    look, consumers = broker.queue_facts, [1, 0, 1, 0, 0]  # the first look is that of the subscription
+    look, consumers = broker.queue_facts, [1, 0, 5, 0, 0]  # the first look is that of the subscription
 
     def looks(queue: str) -> QueueFacts:
         facts = look(queue)
