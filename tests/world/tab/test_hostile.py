@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conformance.history.events import TabConnected, TabDelivered, TabDisconnected, TabRefused, TabSubscribed
-from tests.world.network.wire import wait_until
 
 if TYPE_CHECKING:
     from tests.world.tab.conftest import FakeBroker, MakeTab, MemoryRecorder, Peer
@@ -113,9 +112,9 @@ def test_a_broker_that_never_answers(
     """Each step has the connect timeout; then the tab gives up and tries again."""
     fake.scripts = [script]  # type: ignore[list-item]
     make_tab(connect_timeout_s=1.0).open()
-    (refused,) = recorder.wait(TabRefused)
-    assert (refused.during, refused.detail) == (during, detail)
-    wait_until(lambda: len(fake.peers) == 2, "the tab tries again")
+    refused = recorder.wait(TabRefused, 2)
+    assert {event.during for event in refused} == {during}
+    assert {event.detail for event in refused} == {detail}
 
 
 def test_a_handshake_in_drips_has_the_same_deadline(
@@ -365,19 +364,19 @@ def test_heart_beats_are_sent_and_keep_the_session(
 
     def script(peer: Peer) -> None:
         peer.subscribe("500,500")
-        while peer.heart_beats < 3:
+        while peer.heart_beats < 6:
             seen = peer.heart_beats
             while peer.heart_beats == seen:
                 peer.read()
             peer.send(b"\n")
-        peer.message(b"three came")
+        peer.message(b"six came")
         peer.until_gone()
 
     fake.scripts = [script]
     make_tab(heart_beat_s=0.5).open()
     (delivered,) = recorder.wait(TabDelivered)
     subscribed_ns = recorder.of(TabSubscribed)[0].time_ns
-    assert (delivered.time_ns - subscribed_ns) / 1e9 >= 1.0
+    assert (delivered.time_ns - subscribed_ns) / 1e9 >= 2.5
     assert recorder.of(TabDisconnected) == []
 
 
