@@ -43,6 +43,16 @@ RECEIPT = Receipt("m", True, 1, 0.5)
 HEALTH = Health(connections=2, most_connections=2, blocked=None, trouble=None, under_way=1, closed=False)
 
 
+def warns_that_it_was_not_closed(publisher: Publisher | AsyncPublisher, file: str) -> None:
+    """When it is forgotten, naming itself, in that file."""
+    with pytest.warns(ResourceWarning) as caught:
+        publisher.__del__()
+    (warning,) = caught
+    assert str(warning.message) == f"{publisher!r} was not closed"
+    assert warning.source is publisher
+    assert warning.filename == file
+
+
 class PlayedPool:
     """Notes what is asked of it."""
 
@@ -322,12 +332,7 @@ def test_a_forgotten_publisher() -> None:
     publisher = Publisher(URL, EXCHANGES)
     publisher.__del__()
     publisher.publish("a")
-    with pytest.warns(ResourceWarning) as caught:
-        publisher.__del__()
-    (warning,) = caught
-    assert str(warning.message) == f"{publisher!r} was not closed"
-    assert warning.source is publisher
-    assert warning.filename == durable_ws.publisher.__file__
+    warns_that_it_was_not_closed(publisher, durable_ws.publisher.__file__)
     assert pool_of(publisher).asked == ["stop"]
     publisher.close()
     publisher.__del__()
@@ -501,12 +506,7 @@ def test_the_life_on_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
             assert entered is publisher
             await publisher.publish("a")
             assert publisher.health() == ("health", False)
-            with pytest.warns(ResourceWarning) as caught:
-                publisher.__del__()
-            (warning,) = caught
-            assert str(warning.message) == f"{publisher!r} was not closed"
-            assert warning.source is publisher
-            assert warning.filename == durable_ws.async_publisher.__file__
+            warns_that_it_was_not_closed(publisher, durable_ws.async_publisher.__file__)
             mine = os.getpid()
             with monkeypatch.context() as child:
                 child.setattr(durable_ws.async_publisher, "os", SimpleNamespace(getpid=lambda: mine + 1))
