@@ -24,6 +24,7 @@ from conformance.errors import BrokerUnavailable, HarnessError, UsageError
 from conformance.world.broker.base import Addresses, Capability, Wish
 from conformance.world.broker.conf import container_settings, merged_conf
 from conformance.world.broker.container_disk import SmallDisk
+from conformance.world.broker.container_exec import run_in
 from conformance.world.broker.docker_daemon import fetch_image, reach_docker
 from conformance.world.broker.faketime import SETTINGS, MovedClock, environment, offset_text, time_by_http
 from conformance.world.broker.hardened import GUEST, Hardened, make_certificate, tls_listener
@@ -377,13 +378,12 @@ class ContainerBroker(Reached):
 
         try:
             # What moves the node's clock is not for the tools.
-            code, output = self._wrapped().exec_run(words, user=user, environment={"LD_PRELOAD": ""})
+            code, told = run_in(self._wrapped(), words, user=user, environment={"LD_PRELOAD": ""})
         except (DockerException, OSError) as exc:
             raise HarnessError(f"{words[0]}: {exc}") from exc
-        told = (output or b"").decode(errors="replace")
         if code:
             raise HarnessError(f"{' '.join(words[:2])} failed: {told.strip()[-500:]}")
-        return str(told)
+        return told
 
     def _import_definitions(self) -> None:
         if self._management is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from conformance.errors import HarnessError
+from conformance.world.broker.container_exec import run_in
 
 __all__ = ["SmallDisk", "disk_of"]
 
@@ -84,8 +85,8 @@ class SmallDisk:
         from docker.errors import DockerException
 
         try:
-            code, output = self._holder.exec_run(["sh", "-c", script], user="0")
+            code, told = run_in(self._holder, ["sh", "-c", script], user="0")
         except (DockerException, OSError) as exc:
             raise HarnessError(f"the small disk can't be reached: {exc}") from exc
         if code:
-            raise HarnessError(f"the small disk: {(output or b'').decode(errors='replace').strip()[-300:]}")
+            raise HarnessError(f"the small disk: {told.strip()[-300:]}")
