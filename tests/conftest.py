@@ -6,6 +6,7 @@ import gc
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
@@ -35,11 +36,23 @@ LONG_S = 400
 """A test that may take so long comes early."""
 
 
-@pytest.hookimpl(trylast=True)  # once -m and -k have chosen
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes minutes comes first, lest a worker be alone with it at the end; not with containers: there the tests
-    of one fixture must stay together. In a mutation run what talks over sockets comes last: there a fault may show as
-    a wait."""
+INTERPRETED = ("durable_ws", "engine")
+"""Folders of tests whose outcome may depend on the version of Python also where a broker is needed."""
+
+
+@pytest.hookimpl(tryfirst=True, wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Mark what each Python has to run; then, once -m and -k have chosen, order it.
+
+    What takes minutes comes first, lest a worker be alone with it at the end; not with containers: there the tests of
+    one fixture must stay together. In a mutation run what talks over sockets comes last: there a fault may show as a
+    wait.
+    """
+    here = Path(__file__).parent
+    for item in items:
+        if not item.get_closest_marker("broker") or item.path.relative_to(here).parts[0] in INTERPRETED:
+            item.add_marker("every_python")
+    yield
     if config.getoption("hypothesis_profile") == "mutation":
         items.sort(key=lambda item: item.path.name == "test_conversation.py")
         return
