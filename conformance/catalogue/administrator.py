@@ -11,7 +11,7 @@ from typing import Literal
 from conformance.catalogue.case import case
 from conformance.catalogue.steps import Telling
 from conformance.contract.model import Contract
-from conformance.scenario.steps import Step
+from conformance.scenario.steps import AwaitQueue, Step
 
 __all__: list[str] = []
 
@@ -131,6 +131,7 @@ def queue_purged(contract: Contract) -> Iterable[Step]:
         tell.publish(2),
         tell.settle(),
         tell.begin("rst"),
+        AwaitQueue(tab="t1", until="left"),
         tell.publish(3),
         tell.begin("purge_queue", link=_BROKER, tab="t1"),
         tell.heal(_BROKER),

@@ -171,7 +171,7 @@ def _alarm(resource: str) -> None:
             tell.begin(fault, link=_BROKER),
             tell.heal(),
             tell.settle(),
-            tell.publish(4, pipelined=True, wait=False),
+            tell.publish(4, pipelined=True, wait_s=2.0),
             tell.heal(_BROKER),
             tell.publish(2),
             tell.settle(),

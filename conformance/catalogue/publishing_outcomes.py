@@ -20,6 +20,8 @@ _ALARMS = "https://www.rabbitmq.com/docs/alarms#client-connections"
 _CLOSED_CHANNELS = "https://www.rabbitmq.com/docs/channels#error-handling"
 _LATENCY = "https://www.rabbitmq.com/docs/confirms#publisher-confirms-latency"
 _TIMEOUT_S = 0.4
+_GIVEN_UP_S = 2.0
+"""Time enough for the message to have left."""
 
 
 def _offers_timeout(contract: Contract) -> bool:
@@ -174,7 +176,7 @@ def deadline_kept(contract: Contract) -> Iterable[Step]:
         tell.open(),
         tell.publish(1),
         tell.begin("stall", link=_PUBLISHER),
-        tell.publish(2, pipelined=True, timeout_s=_TIMEOUT_S, wait_s=_TIMEOUT_S + 11),
+        tell.publish(2, pipelined=True, timeout_s=_TIMEOUT_S, wait_s=_TIMEOUT_S + 16),
         tell.fired(_PUBLISHER),
         tell.heal(_PUBLISHER),
         tell.publish(2),
@@ -196,7 +198,7 @@ def call_given_up(contract: Contract) -> Iterable[Step]:
         tell.open(),
         tell.publish(1),
         tell.begin("hold_confirms", link=_PUBLISHER),
-        tell.publish(1, timeout_s=_TIMEOUT_S, wait_s=_TIMEOUT_S + 11),
+        tell.publish(1, timeout_s=_GIVEN_UP_S, wait_s=_GIVEN_UP_S + 11),
         tell.fired(_PUBLISHER),
         tell.heal(_PUBLISHER),
         *tell.strays(2),
@@ -223,7 +225,7 @@ def blocked_by_an_alarm(contract: Contract) -> Iterable[Step]:
         tell.open(),
         tell.publish(1),
         tell.begin("memory_alarm", link=_BROKER),
-        tell.publish(3, pipelined=True, wait=False),
+        tell.publish(3, pipelined=True, wait_s=2.0),
         tell.heal(_BROKER),
         tell.publish(2),
         tell.settle(),

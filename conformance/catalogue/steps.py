@@ -87,8 +87,11 @@ class Telling:
         return AddAddress()
 
     def close_publisher(self) -> ClosePublisher:
-        """Have the publisher closed; it may take a second, or the rest of what is under way, whichever ends first."""
-        return ClosePublisher()
+        """Have the publisher closed; it may take three seconds, or the rest of what is under way, whichever ends first.
+
+        One that waits for nothing has closed by then, however late it was told.
+        """
+        return ClosePublisher(wait_s=3)
 
     def begin(self, fault: str, /, link: str = "t1", **parameters: Any) -> BeginFault:
         """Switch a fault on."""
@@ -133,7 +136,7 @@ class Telling:
             self.begin("rst", link="publisher"),
             self.heal(),
             self.heal("publisher"),
-            self.publish(2, wait=False),
+            self.publish(2, wait_s=2.0),
             self.open(2),
             self.heal("broker"),
         )

@@ -69,6 +69,8 @@ _FURTHER = "publisher's further address"
 _BROKER = "broker"
 _PROGRAM = "program"
 _LOOK_S = 0.25
+_LAG_S = 5.0
+"""How long a tab that was cut is given to notice."""
 _COUNTS_LAG_S = 6.0
 """What management says of unacked messages is no older than that (``collect_statistics_interval`` is 5 s)."""
 _REFUSALS = 8
@@ -97,6 +99,8 @@ class _Page:
     """How many subscriptions it had when its queue was last looked into."""
     refused_before: int = 0
     """How often it had been refused when the play began to come to rest."""
+    doomed: frozenset[int] = frozenset()
+    """Its sessions that the broker ends, for what was done to it, whether the tab has read that or not."""
 
 
 class Engine:
@@ -257,6 +261,8 @@ class Engine:
             missing = fault.needs - self._world.broker.capabilities
             if missing:
                 raise HarnessError(f"this broker can't be asked to: {', '.join(sorted(missing))}")
+            if (page := self._pages.get(fault.cancels or "")) is not None:
+                page.doomed |= self._live.sessions[page.tab.id]
             self._node.begin(fault, self._fault_ids, step.parameters)
             return
         if isinstance(fault, ProgramFault):
@@ -282,15 +288,15 @@ class Engine:
         active = self._link_of(step.link).active
         if active is None:
             return
-        if step.link == _PUBLISHER:
-            active.wait_fired(self._world.pace.fault_s)
-            return
-        page = self._pages[step.link]
-        refused = self._live.refused[page.tab.id]
-        deadline = time.monotonic() + self._world.pace.fault_s
+        page = self._pages.get(step.link)
+        refused = self._live.refused[page.tab.id] if page else 0
+        done, deadline = 0, time.monotonic() + self._world.pace.fault_s
         while not active.wait_fired(_LOOK_S) and time.monotonic() < deadline:
-            if self._will_not_fire(step.link, page, refused):
+            self._live.wait_for(lambda: True, 0.0)  # a run that is stopped waits no longer
+            if page is not None and self._will_not_fire(step.link, page, refused):
                 return
+            if (now_done := sum(active.counts.values())) > done:  # one that takes many cuts has the time for each
+                done, deadline = now_done, time.monotonic() + self._world.pace.fault_s
 
     @do.register
     def _(self, step: EndFault) -> None:
@@ -323,6 +329,9 @@ class Engine:
     @do.register
     def _(self, step: AdvanceClock) -> None:
         # Recorded first: what the broker does because of it must not stand before it.
+        # And a tab that has been cut knows by then, or it would be away for seconds instead of hours.
+        pages = [page for page in self._pages.values() if not page.closed]
+        self._live.wait_for(lambda: all(self._is_back(page) for page in pages if page.tab.subscribed), _LAG_S)
         self._record(ClockAdvanced, by_s=step.by_s)
         self._world.broker.advance_clock(step.by_s)
 
@@ -332,15 +341,17 @@ class Engine:
 
     @do.register
     def _(self, step: AwaitQueue) -> None:
-        queue, left = self._naming.queue(step.tab), 0
+        queue, left, page = self._naming.queue(step.tab), 0, self._pages.get(step.tab)
 
         def reached() -> bool:
             nonlocal left
             if step.until == "gone":
                 return not self._world.broker.queue_exists(queue)
             facts = self._world.broker.queue_facts(queue)
-            if facts.exists and step.until == "left":
-                left = 0 if facts.consumers else left + 1
+            if step.until == "left":
+                # A tab that has been cut has to know it as well; and a queue that goes may go at this very moment.
+                unaware = page is not None and page.tab.subscribed and not page.link.proxy.carried
+                left = 0 if unaware or (facts.exists and facts.consumers) else left + 1
                 return left > 1
             return not facts.exists or not (facts.consumers or facts.ready)
 
@@ -393,7 +404,6 @@ class Engine:
         """
         if self._live.refused[page.tab.id] - refused_before >= _REFUSALS:
             return True
-        self._live.wait_for(lambda: True, 0.0)  # a run that is stopped waits no longer
         waits = page.tab.subscribed and self._lane.idle and self._checker.outstanding_for(page.tab.id) > 0
         quiet_s = time.monotonic() - self._live.last_arrival
         return waits and quiet_s >= _COUNTS_LAG_S and self._nothing_can_come({name: page})
@@ -484,10 +494,15 @@ class Engine:
         page = self._pages[name]
         refused = self._live.refused[page.tab.id]
         self._live.wait_for(
-            lambda: page.tab.subscribed or self._live.refused[page.tab.id] >= refused + 3,
+            lambda: self._is_back(page) or self._live.refused[page.tab.id] >= refused + 3,
             self._world.pace.subscribe_s,
         )
         self._look_after_subscription(name)
+
+    def _is_back(self, page: _Page) -> bool:
+        """Whether it is subscribed, in a session that is not over without its having read so."""
+        over = page.doomed & self._live.sessions[page.tab.id]
+        return page.tab.subscribed and page.link.proxy.carried > 0 and not over
 
     def _look_after_subscription(self, name: str) -> None:
         """What the broker really made of it: asked after each subscription that is there to be seen."""

@@ -93,7 +93,9 @@ def test_both_clients_come_to_the_same_verdict_on_a_broken_setup(
     contract = contract_from_dict({"tab": {"headers": headers}})
     for client in ("websocket-client", "stomp.py"):
         verdict = _play(case_id, _world(broker, contract, client=client, behaviour=behaviour), network).verdict
-        assert (verdict.verdict, verdict.violations[0].cause) == ("violated", cause), client
+        assert verdict.verdict == "violated", client
+        # Which message is told first depends on which of the callers came first.
+        assert cause in {violation.cause for violation in verdict.violations}, client
 
 
 def test_the_history_on_disk_gives_the_same_verdict(broker: Broker, network: Network, tmp_path: Path) -> None:

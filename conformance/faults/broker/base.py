@@ -152,6 +152,11 @@ class BrokerFault(Fault, ABC):
     publishers_reach: ClassVar[bool] = True
     alone: ClassVar[bool] = True
 
+    @property
+    def cancels(self) -> str | None:
+        """The tab whose sessions the broker ends because of it, a moment after it was done; None: no tab's."""
+        return None
+
     @abstractmethod
     def acting(self) -> BrokerActing:
         """A new acting part."""

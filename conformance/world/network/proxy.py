@@ -182,6 +182,11 @@ class LinkProxy:
         """How many connections are open, ghosts included."""
         return len(self._open)
 
+    @property
+    def carried(self) -> int:
+        """How many connections have not been cut: where there is none, who seems connected is not any more."""
+        return sum(not connection.ended for connection in list(self._open.values()))
+
     def begin(self, fault: LinkFault, on_fired: Callable[[], object] = lambda: None) -> ActiveFault:
         """Switch a fault on.
 
