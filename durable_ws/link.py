@@ -218,6 +218,7 @@ class Link:
 
     def _on_end(self, end: End) -> None:
         """The connection has ended: connect again, after a pause if each host has had its turn, if something waits."""
+        self._ready = self._declaring_open = False  # before anybody hears of it, who may ask for the health
         closed = end.closed
         in_order = self._closing and closed is None
         self._teller.disconnected(end.reason, in_order=in_order, unconfirmed=self._ledger.unconfirmed)
@@ -243,7 +244,6 @@ class Link:
         else:
             self._ledger.poisoned(end.reason)
         self._connection = None
-        self._ready = self._declaring_open = False
         self._declaring = self.blocked = None
         if self._closing:
             self._closed.set()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pamqp import body, commands, header
 
-from durable_ws import Exchange, NotSent, OutcomeUnknown, Publisher, Refused, Unroutable
+from durable_ws import Exchange, Health, NotSent, OutcomeUnknown, Publisher, Refused, Unroutable
 from durable_ws.observe import Blocked, Connected, Disconnected, Unblocked
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker, Frame, Talk
 from tests.durable_ws.observers import Notebook, log_is_written
@@ -506,6 +506,28 @@ def test_after_a_reconnect_all_is_declared_again(make: Make, wait: Wait) -> None
         wait(lambda: not publisher.health().connections, "the end is seen")
         assert publisher.publish("b").attempts == 1
         assert [len(talk.of(commands.Exchange.Declare)) for talk in broker.talks] == [1, 1, 1]
+
+
+class Asking(Notebook):
+    """Asks for the publisher's health whenever a connection has ended."""
+
+    publisher: Publisher
+
+    def disconnected(self, fact: Disconnected, /) -> None:
+        """Noted, with the answer."""
+        self.facts += [fact, self.publisher.health()]
+
+
+def test_an_observer_that_asks_for_the_health(make: Make, wait: Wait) -> None:
+    """It hears of no connection once it was told of its end, and why it ended."""
+    notes = Asking()
+    with FakeBroker() as broker:
+        notes.publisher = publisher = make(broker.url, observer=notes, max_connections=1)
+        publisher.publish("a")
+        broker.talks[0].hang_up()
+        wait(lambda: notes.of(Health), "it has asked")
+        lost = notes.of(Health)[0]
+    assert (lost.connections, lost.trouble) == (0, "the peer closed the connection without a word")
 
 
 # --- blocking and time ----------------------------------------------------------------------------
