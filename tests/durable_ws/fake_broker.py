@@ -29,6 +29,8 @@ class Talk:
         self._broker = broker
         self._peer = peer
         self._tag = 0
+        self._confirming = False  # a message that is to be acked is being heard
+        self._due = 0  # bytes of its body, yet to come
         self.heard: list[tuple[int, Frame]] = []
         self.sizes: list[int] = []
         """Of each frame that was heard, in bytes."""
@@ -60,16 +62,17 @@ class Talk:
                     _, channel, one = frame.unmarshal(waiting[:size])
                     waiting = waiting[size:]
                     self.sizes.append(size)
+                    confirms = self._broker.confirms  # before a test sees the frame, and may have it otherwise
                     self.heard.append((channel, one))
                     if not self._broker.answer(self, channel, one):
-                        self._answer(channel, one)
+                        self._answer(channel, one, confirms=confirms)
                     with self._broker.news:
                         self._broker.news.notify_all()
         self.ended.set()
         with self._broker.news:
             self._broker.news.notify_all()
 
-    def _answer(self, channel: int, one: Frame) -> None:  # noqa: C901 - one case for each method
+    def _answer(self, channel: int, one: Frame, *, confirms: bool) -> None:  # noqa: C901 - one case for each frame
         """As a broker does that has nothing against anything."""
         broker = self._broker
         match one:
@@ -92,8 +95,19 @@ class Talk:
                 self.say(channel, commands.Exchange.DeclareOk())
             case commands.Basic.Publish():
                 self._tag += 1
-                if broker.confirms:
-                    self.say(channel, commands.Basic.Ack(self._tag))
+                self._confirming = confirms
+            case header.ContentHeader():
+                self._due = one.body_size
+                self._confirm(channel)
+            case body.ContentBody():
+                self._due -= len(one.value)
+                self._confirm(channel)
+
+    def _confirm(self, channel: int) -> None:
+        """Ack the message once all of it was heard, so that who has the confirm finds it in ``heard``."""
+        if self._confirming and self._due <= 0:
+            self._confirming = False
+            self.say(channel, commands.Basic.Ack(self._tag))
 
 
 def _whole(data: bytes) -> int | None:
@@ -112,7 +126,7 @@ class FakeBroker:
     Args:
         answer: asked first for each frame; whether it has dealt with it.
         tls: the server's side of TLS, if it speaks that.
-        confirms: whether it acks each message as soon as its method has come.
+        confirms: whether it acks each message that begins, as soon as all of it has come.
         frame_max, channel_max, mechanisms: what it offers.
     """
 

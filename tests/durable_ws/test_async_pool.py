@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,7 +15,7 @@ from pamqp import commands
 import durable_ws.async_pool
 from durable_ws import AsyncPublisher, Exchange, InvalidState, NotSent, OutcomeUnknown, PublishError
 from durable_ws.async_pool import AsyncPool
-from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
+from tests.durable_ws.fake_broker import WAIT_S, FakeBroker, Frame, Talk
 from tests.durable_ws.observers import Outcomes
 
 LONG_S = 1000.0
@@ -299,10 +300,15 @@ def test_cancelled_before_it_was_written() -> None:
     notes = Outcomes()
 
     async def body(played: Played) -> None:
-        opened = asyncio.Event()
-        played.broker.answer = lambda _talk, _channel, one: (
-            isinstance(one, commands.Connection.Open) and not opened.is_set()
-        )
+        held = threading.Event()
+
+        def hold(_talk: Talk, _channel: int, one: Frame) -> bool:
+            if not isinstance(one, commands.Connection.Open):
+                return False
+            held.set()
+            return True
+
+        played.broker.answer = hold
         publisher = played.make(observer=notes)
         waits = await publisher.submit("a", message_id="waits")
         kept = await publisher.submit("b", message_id="kept")
@@ -312,12 +318,11 @@ def test_cancelled_before_it_was_written() -> None:
         assert inbox.fate == "not sent"
         assert inbox.message_id == "inbox"
         assert kept.fate is None
-        await until(lambda: played.broker.of(commands.Connection.Open))
+        await until(held.is_set)
         assert publisher.health().under_way == 2
         assert waits.cancel()
         assert waits.fate == "not sent"
         assert publisher.health().under_way == 1
-        opened.set()
         played.broker.talks[-1].say(0, commands.Connection.OpenOk())
         await played.ack(1)
         assert (await kept).attempts == 1
@@ -444,7 +449,7 @@ def test_close_waits_for_the_confirm() -> None:
         await played.ack(2)
         await asyncio.gather(*closings[1:])
         assert futures[1].result().attempts == 1
-        assert len(played.broker.of(commands.Connection.Close)) == 1
+        await until(lambda: len(played.broker.of(commands.Connection.Close)) == 1)
 
     play(body)
 

@@ -380,7 +380,7 @@ def test_close_waits_for_the_confirm(broker: FakeBroker, make: Make, wait: Wait)
     ack(broker, 2)
     assert joined(closing)
     assert futures[1].result(0).attempts == 1
-    assert len(broker.of(commands.Connection.Close)) == 1
+    broker.wait(lambda: len(broker.of(commands.Connection.Close)) == 1, "the end in order")
     with pytest.raises(InvalidState):
         publisher.publish("c")
 
