@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import re
 import ssl
 import threading
 from collections.abc import Callable
@@ -114,12 +114,10 @@ def test_a_login_that_is_not_offered() -> None:
 
 
 @both
-def test_the_second_host(publish_all: PublishAll) -> None:
+def test_the_second_host(publish_all: PublishAll, closed_port: int) -> None:
     """Where the first can't be reached the second is taken, without a pause in between."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        gone = closed.getsockname()[1]
     with FakeBroker() as broker:
-        url = f"amqp://guest:guest@127.0.0.1:{gone},localhost:{broker.port}/%2F"
+        url = f"amqp://guest:guest@127.0.0.1:{closed_port},localhost:{broker.port}/%2F"
         assert publish_all(url, ["a"], reconnect_first_s=1000.0, reconnect_most_s=1000.0)[0].attempts == 1
 
 
@@ -138,12 +136,11 @@ def test_from_host_to_host() -> None:
         assert [len(broker.of(commands.Basic.Publish)) for broker in (first, second)] == [1, 1]
 
 
-def test_no_host_at_all() -> None:
+def test_no_host_at_all(closed_port: int) -> None:
     """The error tells of one of them, by the deadline."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with pytest.raises(NotSent, match=rf"can't connect: \[Errno \d+\] Connection refused \(127\.0\.0\.1:{port}\)"):
-        with_threads(f"amqp://127.0.0.1:{port},127.0.0.1:{port}", ["a"], timeout=0.5)
+    at = f"127.0.0.1:{closed_port}"
+    with pytest.raises(NotSent, match=rf"can't connect: \[Errno \d+\] Connection refused \({re.escape(at)}\)"):
+        with_threads(f"amqp://{at},{at}", ["a"], timeout=0.5)
 
 
 def beat_back(talk: Talk, channel: int, one: Frame) -> bool:

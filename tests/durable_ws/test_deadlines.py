@@ -30,14 +30,6 @@ def silent_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.fixture
-def closed_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
 def test_nacked(publisher: Publisher, queues: Queues, exchange: Exchange) -> None:
     """A full queue that rejects makes the broker nack: the error says so at once, and the queue holds what it held."""
     queue = queues.make(exchange, x_max_length=1, x_overflow="reject-publish")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -78,27 +77,19 @@ def test_all_refuse_the_login(publish: Publish) -> None:
         assert [len(broker.of(commands.Connection.StartOk)) for broker in (first, second)] == [1, 1]
 
 
-@pytest.fixture
-def gone() -> int:
-    """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port: int = closed.getsockname()[1]
-    return port
-
-
 @both
-def test_one_refuses_and_one_is_away(publish: Publish, gone: int) -> None:
+def test_one_refuses_and_one_is_away(publish: Publish, closed_port: int) -> None:
     """The one that is away may take it yet: at the deadline it is not sent, and nothing was refused for good."""
     with FakeBroker(refuse_login) as first:
         with pytest.raises(NotSent, match="the deadline passed without a connection") as caught:
-            publish(url_of(first.port, gone), timeout=1.0)
+            publish(url_of(first.port, closed_port), timeout=1.0)
         assert not isinstance(caught.value, Refused)
 
 
-def test_both_are_asked_again_and_again(gone: int) -> None:
+def test_both_are_asked_again_and_again(closed_port: int) -> None:
     """As long as one of them may take it."""
     with FakeBroker(refuse_login) as first:
-        publisher = Publisher(url_of(first.port, gone), **_OPTIONS, close_timeout_s=0.1)
+        publisher = Publisher(url_of(first.port, closed_port), **_OPTIONS, close_timeout_s=0.1)
         with publisher:
             future = publisher.submit("a")
             first.wait(lambda: len(first.of(commands.Connection.StartOk)) >= 3, "it logs in once more")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -38,14 +37,6 @@ def make() -> Iterator[Make]:
     for publisher in made:
         publisher._close_timeout_s = 0.0
         publisher.close()
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """Where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port: int = closed.getsockname()[1]
-    return port
 
 
 class Once:

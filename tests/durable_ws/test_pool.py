@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import signal
-import socket
 import threading
 import time
 import warnings
@@ -522,13 +521,12 @@ def test_a_callback_that_fails(broker: FakeBroker, make: Make, caplog: pytest.Lo
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_io_thread_that_ends(
-    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wait: Wait
+    make: Make, closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wait: Wait
 ) -> None:
     """Whatever ended it, nobody waits for ever: what is under way, not yet taken in, in the window, or comes later."""
     monkeypatch.setattr(durable_ws.pool, "_LOOK_AGAIN_S", LONG_S)
     notes = Outcomes()
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = "amqp://127.0.0.1:{1}".format(*closed.getsockname())
+    url = f"amqp://127.0.0.1:{closed_port}"
     publisher = make(url, window=2, observer=notes, reconnect_first_s=LONG_S, reconnect_most_s=LONG_S)
     under_way = publisher.submit("a", message_id="under way")
     wait(lambda: publisher.health().trouble, "it can't connect")
