@@ -13,6 +13,8 @@ from durable_ws.observe import Health
 
 __all__ = ["Links"]
 
+_LAST_WORD_S = 1.0  # for the broker's answer to connection.close
+
 
 class Links:
     """The links of one publisher. Everything here runs on the loop's thread.
@@ -64,7 +66,7 @@ class Links:
         """Give up on what is not settled and end the connections, in order if the broker answers within a second."""
         closing = [self._loop.create_task(link.close()) for link in self.all]
         if closing:
-            _, late = await asyncio.wait(closing, timeout=1.0)
+            _, late = await asyncio.wait(closing, timeout=_LAST_WORD_S)
             if late:
                 self.abort("the publisher was closed")
                 await asyncio.wait(late, timeout=1.0)

@@ -79,19 +79,19 @@ def test_close_gives_up_after_its_timeout(make_publisher: MakePublisher, link: L
         spent = time.monotonic() - before
         with pytest.raises(OutcomeUnknown, match="the publisher was closed"):
             written.result(0)
-    assert 0.3 <= spent < 3.0
+    assert 0.3 <= spent < 15.0
 
 
 def test_close_while_nothing_answers(make_publisher: MakePublisher, link: Link) -> None:
     """A connection that is just being made does not hold it up."""
-    publisher = make_publisher(link.url, close_timeout_s=0.2)
+    publisher = make_publisher(link.url, close_timeout_s=0.2, connect_timeout_s=60.0)
     with link.fault("blackhole", new_connections="blackhole") as active:
         future = publisher.submit("a")
         assert active.wait_fired(20.0)
         before = time.monotonic()
         publisher.close()
         spent = time.monotonic() - before
-    assert spent < 3.0
+    assert spent < 15.0
     with pytest.raises(NotSent, match="the publisher was closed"):
         future.result(0)
 
@@ -233,15 +233,15 @@ def test_nothing_is_left(  # noqa: PLR0913, RUF100
     assert [record.getMessage() for record in told if record.levelno >= logging.WARNING] == []
 
 
-def test_the_broker_sees_an_orderly_end(make_publisher: MakePublisher) -> None:
+def test_the_broker_sees_an_orderly_end(make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch) -> None:
     """close says connection.close to the broker and waits for its answer."""
-    told = threading.Event()
+    monkeypatch.setattr("durable_ws.links._LAST_WORD_S", 30.0)
+    waits: list[bool] = []
 
     def answer_late(_talk: Talk, _channel: int, one: Frame) -> bool:
         if isinstance(one, commands.Connection.Close):
-            told.set()
             closing.join(0.2)
-            assert closing.is_alive(), "it waits for the answer"
+            waits.append(closing.is_alive())
         return False
 
     with FakeBroker(answer_late) as broker:
@@ -251,7 +251,7 @@ def test_the_broker_sees_an_orderly_end(make_publisher: MakePublisher) -> None:
         closing.start()
         closing.join(30.0)
         assert not closing.is_alive()
-        assert told.is_set()
+        assert waits == [True], "for the answer"
         assert [one.reply_code for one in broker.of(commands.Connection.Close)] == [200]
         assert len(broker.talks) == 1
         assert broker.talks[0].ended.wait(30.0)
@@ -286,7 +286,7 @@ def test_a_resolver_that_hangs_does_not_hold_up(
     publisher = make_publisher("amqp://broker.example", connect_timeout_s=5.0)
     with pytest.raises(NotSent, match="the deadline passed without a connection"):
         publisher.publish("a", timeout=0.2)
-    assert asked.is_set()
+    assert asked.wait(20.0)
     before = time.monotonic()
     publisher.close()
     assert time.monotonic() - before < 15.0
@@ -353,7 +353,7 @@ def test_an_io_thread_that_ends(make_publisher: MakePublisher, link: Link, wait:
         waiting = threading.Thread(target=publish)
         waiting.start()
         wait(lambda: pool._waiters, "it waits in the window")
-        wait(lambda: not link.proxy.connections, "the pause before the next attempt")
+        wait(lambda: broken.health().trouble, "the pause before the next attempt")
         pool._loop.call_soon_threadsafe(pool._loop.stop)
         with pytest.raises(OutcomeUnknown, match="the publisher's I/O thread has ended"):
             future.result(20.0)
