@@ -151,20 +151,20 @@ def beat_back(talk: Talk, channel: int, one: Frame) -> bool:
 
 
 def test_heart_beats_while_idle() -> None:
-    """Both sides beat: past two idle seconds the connection stays, and the broker hears that we are alive."""
-    with FakeBroker(beat_back) as broker, Publisher(broker.url, EXCHANGES, **OPTIONS, heartbeat_s=1) as publisher:
+    """Both sides beat: past twice ``heartbeat_s`` the connection stays, and the broker hears that we are alive."""
+    with FakeBroker(beat_back) as broker, Publisher(broker.url, EXCHANGES, **OPTIONS, heartbeat_s=3) as publisher:
         publisher.publish("a")
-        broker.wait(lambda: len(broker.of(Heartbeat)) >= 5, "heart-beats, one each half second")
+        broker.wait(lambda: len(broker.of(Heartbeat)) >= 5, "heart-beats, two in each interval")
         publisher.publish("b")
         assert len(broker.talks) == 1
-        assert [one.heartbeat for one in broker.of(commands.Connection.TuneOk)] == [1]
+        assert [one.heartbeat for one in broker.of(commands.Connection.TuneOk)] == [3]
 
 
 def test_heart_beats_while_idle_on_a_loop() -> None:
     """The same for asyncio."""
 
     async def main(broker: FakeBroker) -> None:
-        async with AsyncPublisher(broker.url, EXCHANGES, **OPTIONS, heartbeat_s=1) as publisher:
+        async with AsyncPublisher(broker.url, EXCHANGES, **OPTIONS, heartbeat_s=3) as publisher:
             await publisher.publish("a")
             await asyncio.to_thread(broker.wait, lambda: len(broker.of(Heartbeat)) >= 5, "heart-beats")
             await publisher.publish("b")
@@ -176,7 +176,7 @@ def test_heart_beats_while_idle_on_a_loop() -> None:
 
 def test_a_broker_that_falls_silent() -> None:
     """After two heart-beats without a word the connection is given up, also while idle; the next has another."""
-    with FakeBroker() as broker, Publisher(broker.url, EXCHANGES, **OPTIONS, heartbeat_s=1) as publisher:
+    with FakeBroker() as broker, Publisher(broker.url, EXCHANGES, **OPTIONS, heartbeat_s=3) as publisher:
         assert publisher.publish("a").attempts == 1
         broker.wait(lambda: broker.talks[0].ended.is_set(), "it is given up")
         assert len(broker.of(Heartbeat)) >= 2
