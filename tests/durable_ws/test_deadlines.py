@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from durable_ws import ConfigError, Exchange, Nacked, NotSent, Publisher, PublishError, Refused
+from tests.durable_ws.observers import Outcomes
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Link, MakePublisher, Queues, Wait
@@ -66,18 +67,22 @@ def test_a_broker_that_comes_up_in_time(
     assert [got.body for got in queues.take(queue)] == [b"a"]
 
 
-def test_a_host_that_is_not_known(make_publisher: MakePublisher) -> None:
+def test_a_host_that_is_not_known(make_publisher: MakePublisher, wait: Wait) -> None:
     """The resolver's word is in the error."""
     publisher = make_publisher("amqp://guest:guest@no-such-host.invalid")
+    publisher.submit("a", timeout=60.0)
+    wait(lambda: publisher.health().trouble, "the attempt has ended")
     with pytest.raises(NotSent, match=r"can't connect: \[Errno -\d+\]"):
-        publisher.publish("a", timeout=1.5)
+        publisher.publish("b", timeout=0.1)
 
 
-def test_a_port_that_says_nothing(make_publisher: MakePublisher, silent_port: int) -> None:
+def test_a_port_that_says_nothing(make_publisher: MakePublisher, silent_port: int, wait: Wait) -> None:
     """A host that takes the connection and stays silent is given up for another attempt, until the deadline."""
     publisher = make_publisher(f"amqp://guest:guest@127.0.0.1:{silent_port}", connect_timeout_s=0.2)
+    publisher.submit("a", timeout=60.0)
+    wait(lambda: publisher.health().trouble, "an attempt has ended")
     with pytest.raises(NotSent, match=r"the deadline passed without a connection .*[Tt]imeout"):
-        publisher.publish("a", timeout=1.5)
+        publisher.publish("b", timeout=0.1)
 
 
 def test_a_port_that_speaks_another_protocol(make_publisher: MakePublisher) -> None:
@@ -143,11 +148,13 @@ def test_tls_that_is_not_trusted(make_publisher: MakePublisher) -> None:
     assert heard in ([], [b""])
 
 
-def test_tls_to_a_port_without(make_publisher: MakePublisher, url: str) -> None:
+def test_tls_to_a_port_without(make_publisher: MakePublisher, url: str, wait: Wait) -> None:
     """``amqps`` to the plain port says what OpenSSL says."""
     publisher = make_publisher(url.replace("amqp:", "amqps:"))
+    publisher.submit("a", timeout=60.0)
+    wait(lambda: publisher.health().trouble, "the attempt has ended")
     with pytest.raises(NotSent, match=r"can't connect: .*SSL"):
-        publisher.publish("a", timeout=1.5)
+        publisher.publish("b", timeout=0.1)
 
 
 @pytest.mark.parametrize("timeout", [0.000001, 0.05])
@@ -164,12 +171,13 @@ def test_a_deadline_that_can_hardly_be_met(publisher: Publisher, timeout: float)
 
 def test_each_publish_may_have_its_own_deadline(make_publisher: MakePublisher, closed_port: int) -> None:
     """The shorter ends first, whatever the order of the calls."""
-    publisher = make_publisher(f"amqp://127.0.0.1:{closed_port}", timeout=0.5)
-    ended: list[str] = []
-    late, early = publisher.submit("a"), publisher.submit("b", timeout=0.2)
-    late.add_done_callback(lambda _: ended.append("late"))
-    early.add_done_callback(lambda _: ended.append("early"))
+    notes = Outcomes()
+    publisher = make_publisher(f"amqp://127.0.0.1:{closed_port}", timeout=60.0, close_timeout_s=0.1, observer=notes)
+    last = publisher.submit("a", message_id="last")
+    late, early = (publisher.submit("b", message_id=f"{at}", timeout=at) for at in (3.0, 0.2))
     for future in (late, early):
-        with pytest.raises(NotSent):
-            future.result()
-    assert ended == ["early", "late"]
+        with pytest.raises(NotSent, match="the deadline passed"):
+            future.result(20.0)
+    assert not last.done()
+    publisher.close()
+    assert [told[0] for told in notes.told] == ["0.2", "3.0", "last"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from pamqp import body, commands, header
 from durable_ws import Exchange, Health, NotSent, OutcomeUnknown, Publisher, Refused, Unroutable
 from durable_ws.observe import Blocked, Connected, Disconnected, Unblocked
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker, Frame, Talk
-from tests.durable_ws.observers import Notebook, log_is_written
+from tests.durable_ws.observers import Notebook, Outcomes, log_is_written
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Wait
@@ -546,15 +547,18 @@ def test_blocked_is_told(make: Make, wait: Wait) -> None:
 
 def test_each_message_has_its_own_deadline(make: Make, closed_port: int, wait: Wait) -> None:
     """Whatever their order, each is told at its own, and not before."""
-    publisher = make(f"amqp://127.0.0.1:{closed_port}", max_connections=1)
-    publisher.submit("a", timeout=LONG_S)
+    notes = Outcomes()
+    publisher = make(f"amqp://127.0.0.1:{closed_port}", max_connections=1, observer=notes)
+    publisher.submit("a", message_id="last", timeout=LONG_S)
     wait(lambda: publisher.health().trouble, "an attempt has ended")
-    ended: list[str] = []
-    futures = []
-    for name, timeout in (("c", 0.3), ("a", 0.1), ("b", 0.2)):
-        futures.append(publisher.submit("a", timeout=timeout))
-        futures[-1].add_done_callback(lambda _, name=name: ended.append(name))  # type: ignore[misc]
+    began = time.monotonic()
+    futures = [
+        publisher.submit("a", message_id=name, timeout=began + at - time.monotonic())
+        for name, at in (("c", 3.0), ("a", 1.0), ("b", 2.0))
+    ]
     for future in futures:
         with pytest.raises(NotSent, match=r"can't connect: \[Errno \d+\] Connection refused"):
             future.result(WAIT_S)
-    assert ended == ["a", "b", "c"]
+    publisher._close_timeout_s = 0.0
+    publisher.close()
+    assert [told[0] for told in notes.told] == ["a", "b", "c", "last"]
