@@ -222,7 +222,8 @@ def test_nothing_is_left(  # noqa: PLR0913, RUF100
     assert pool is not None
     assert len(threading.enumerate()) > len(threads)
     publisher.close()
-    assert set(threading.enumerate()) == threads
+    assert not pool._thread.is_alive()
+    wait(lambda: set(threading.enumerate()) == threads, "the log's thread has ended")
     assert asyncio.all_tasks(pool._loop) == set()
     assert pool._loop.is_closed()
     wait(lambda: not link.proxy.connections, "the proxy has seen the end")

@@ -22,7 +22,7 @@ from durable_ws.observe import (
     MessageTaken,
     Unblocked,
 )
-from tests.durable_ws.fake_broker import FakeBroker
+from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
 from tests.durable_ws.observers import Notebook, log_is_written
 
 if TYPE_CHECKING:
@@ -311,6 +311,9 @@ def test_the_log_of_a_life(make_publisher: MakePublisher, link: Link, caplog: py
         with link.fault("cut_before_confirm", down=False):
             publisher.publish("a")
         publisher.close()
+        assert publisher._pool is not None
+        publisher._pool._scribe.join(WAIT_S)
+        assert not publisher._pool._scribe._thread.is_alive(), "all is written"
     records: list[Any] = told(caplog)
     assert [(record.event, record.levelname) for record in records] == [
         ("connected", "INFO"), ("lost", "WARNING"), ("pause", "INFO"), ("connected", "INFO"), ("closed", "INFO"),

@@ -567,5 +567,6 @@ def test_an_io_thread_that_ends(
         ("window", "not sent", 0, "the publisher was closed"),
     ]
     publisher.close()
+    assert joined(pool._scribe._thread)
     (record,) = [record for record in caplog.records if record.name == "durable_ws.pool"]
     assert (record.levelno, record.getMessage()) == (logging.ERROR, "the I/O thread of durable_ws ended")
