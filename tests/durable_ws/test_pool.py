@@ -117,7 +117,7 @@ def test_the_window_counts_bytes_to_the_last(
     ack(broker, 5, multiple=True)
     assert exact.result(WAIT_S).attempts == 1
     wait(lambda: publisher.health().under_way == 0, "all have left")
-    assert pool_of(publisher)._under_way_bytes == 0
+    wait(lambda: not pool_of(publisher)._under_way_bytes, "and so have their bytes")
 
 
 def test_a_full_window_waits_until_the_deadline(broker: FakeBroker, make: Make) -> None:
@@ -285,7 +285,7 @@ def test_a_lock_that_is_held_does_not_stop_the_io_thread(broker: FakeBroker, mak
             assert future.result(WAIT_S).attempts == 1
         assert publisher.health().under_way == 2, "nobody counts while the lock is held"
     wait(lambda: publisher.health().under_way == 0, "they are counted off")
-    assert pool._under_way_bytes == 0
+    wait(lambda: not pool._under_way_bytes, "and so are their bytes")
     futures = [publisher.submit("b"), publisher.submit("b")]
     ack(broker, 5, multiple=True)
     assert [one.result(WAIT_S).attempts for one in futures] == [1, 1]
