@@ -157,12 +157,14 @@ def test_it_returns_after_the_confirm(make_publisher: MakePublisher, link: Link,
     """While the broker's word is held up, the future is not done, though the message is in the queue."""
     publisher = make_publisher(link.url)
     publisher.publish("first")
-    with link.fault("latency", delay_ms=150):
+    with link.fault("hold_confirms") as active:
         future = publisher.submit("second")
+        assert active.wait_fired(20.0)
         assert not future.done()
-        receipt = future.result()
-    assert receipt.latency_s >= 0.3, "there and back"
-    assert [got.body for got in queues.take(queue)] == [b"first", b"second"]
+    assert future.result().routed
+    with link.fault("latency", delay_ms=150):
+        assert publisher.publish("third").latency_s >= 0.3, "there and back"
+    assert [got.body for got in queues.take(queue)] == [b"first", b"second", b"third"]
 
 
 def test_one_threads_messages_keep_their_order(publisher: Publisher, queues: Queues, queue: str) -> None:
