@@ -263,7 +263,7 @@ RunScript = Callable[..., subprocess.CompletedProcess[str]]
 def run_script(url: str, exchange: Exchange, tmp_path: Path) -> RunScript:
     """Run a Python program that finds ``Publisher``, ``EXCHANGES`` and ``RABBITMQ_URL``; it must end in time."""
 
-    def run_script(text: str, *, timeout_s: float = 20.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run_script(text: str, *, timeout_s: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "program.py"
         path.write_text(
             "import os, signal, sys, threading\n"

@@ -73,7 +73,8 @@ publisher.close()
 
 def test_fork_while_other_threads_publish(run_script: RunScript, queues: Queues, queue: str) -> None:
     """Whatever locks the parent's threads hold at the moment of the fork, the child can publish."""
-    done = run_script("""
+    done = run_script(
+        """
 publisher = Publisher(exchanges=EXCHANGES)
 stop = threading.Event()
 def work():
@@ -95,7 +96,9 @@ for thread in threads:
     thread.join()
 publisher.close()
 assert statuses == [0] * 15, statuses
-""")
+""",
+        timeout_s=120.0,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [got.body for got in queues.take(queue)].count(b"child") == 15
 
@@ -159,6 +162,8 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 def test_an_interpreter_that_ends_without_close(run_script: RunScript, queues: Queues, queue: str) -> None:
     """What was submitted is confirmed before the end; nothing is printed, and it does not hang."""
     done = run_script("""
+import durable_ws.publisher
+durable_ws.publisher._AT_EXIT_S = 30.0
 publisher = Publisher(exchanges=EXCHANGES)
 for n in range(100):
     publisher.submit({"n": n})
@@ -170,6 +175,8 @@ for n in range(100):
 def test_an_interpreter_that_ends_by_an_error(run_script: RunScript, queues: Queues, queue: str) -> None:
     """The error is shown, and what was submitted is not lost for it."""
     done = run_script("""
+import durable_ws.publisher
+durable_ws.publisher._AT_EXIT_S = 30.0
 publisher = Publisher(exchanges=EXCHANGES)
 publisher.submit("a")
 raise LookupError("mine")
