@@ -44,7 +44,7 @@ def test_while_waiting_for_a_confirm(
     publisher = make_publisher(link.url)
     publisher.publish("a")
     with link.fault("stall") as active:
-        ctrl_c(lambda: active.fired)
+        ctrl_c(lambda: active.fired and publisher.health().under_way)
         with pytest.raises(KeyboardInterrupt):
             publisher.publish("b")
     assert publisher.publish("c").attempts == 1
@@ -75,7 +75,7 @@ def test_in_a_batch(make_publisher: MakePublisher, link: Link, queues: Queues, q
     publisher = make_publisher(link.url, window=1)
     publisher.publish("a")
     with link.fault("stall") as active:
-        ctrl_c(lambda: active.fired)
+        ctrl_c(lambda: active.fired and publisher.health().under_way)
         with pytest.raises(KeyboardInterrupt), publisher.batch() as batch:
             [batch.publish(text) for text in ("b", "c")]
     publisher.close()

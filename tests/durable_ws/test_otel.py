@@ -93,11 +93,11 @@ def test_errors_and_numbers(make_publisher: MakePublisher, link: Link, queue: st
     publisher.publish_many(range(3))
     with link.fault("cut_before_confirm", down=False):
         publisher.publish("again")
+    other = make_publisher(exchanges={"pubsub": Exchange("")}, observer=telemetry.observer)
     with pytest.raises(Unroutable):
-        make_publisher(exchanges={"pubsub": Exchange("")}, observer=telemetry.observer).publish(
-            "a", routing_key=f"{queue}-missing", require_route=True
-        )
+        other.publish("a", routing_key=f"{queue}-missing", require_route=True)
     publisher.close()
+    other.close()
     spans = telemetry.exporter.get_finished_spans()
     assert len(spans) == 5
     (failed,) = [span for span in spans if span.status.status_code is StatusCode.ERROR]
