@@ -21,13 +21,15 @@ from typing import Any
 from benchmarks.soak_publishers.callers_tasks import TaskCallers
 from benchmarks.soak_publishers.callers_threads import Callers
 from benchmarks.soak_publishers.calls import EXCHANGE, Drawer
+from benchmarks.soak_publishers.records import Census
 from benchmarks.soak_publishers.telling import Teller, Watcher, census, held, watch_logs
 from durable_ws import AsyncPublisher, Exchange, Publisher
 
 __all__ = ["main"]
 
 _CLOSE_S = 3.0
-_OBSERVER_S = 5.0
+_OBSERVER_S = 30.0
+_LOG_S = 30.0
 _AND_CONNECTIONS_S = 2.0  # for what close() has to say to the broker
 
 
@@ -48,7 +50,8 @@ def _settings(watcher: Watcher, heartbeat_s: int) -> dict[str, Any]:
 
 def _threads(url: str, drawers: list[Drawer], teller: Teller, heartbeat_s: int) -> None:
     watcher = Watcher(teller)
-    teller.tell(census("before"))
+    before = census("before")
+    teller.tell(before)
     publisher = Publisher(url, **_settings(watcher, heartbeat_s))
     callers = Callers(publisher, teller, drawers)
     round_ = 0
@@ -70,6 +73,7 @@ def _threads(url: str, drawers: list[Drawer], teller: Teller, heartbeat_s: int) 
                 _wait(watcher)
                 del publisher, callers
                 teller.tell(held(round_, watcher))
+                _wait_for_threads(before)
                 teller.tell(census("after"))
                 return
     os._exit(1)  # the soak has gone; callers that hang must not keep this alive
@@ -119,6 +123,13 @@ def _wait(watcher: Watcher) -> None:
     ends = time.monotonic() + _OBSERVER_S
     while watcher.unsettled and time.monotonic() < ends:
         time.sleep(0.01)  # between two looks: nobody tells that the observer has heard it all
+
+
+def _wait_for_threads(before: Census) -> None:
+    """The thread that writes the publisher's log may end a moment after ``close()``, which waits a second for it."""
+    ends = time.monotonic() + _LOG_S
+    while sorted(thread.name for thread in threading.enumerate()) != before.threads and time.monotonic() < ends:
+        time.sleep(0.01)  # between two looks
 
 
 async def _wait_on_loop(watcher: Watcher) -> None:

@@ -131,10 +131,11 @@ class Watcher(Observer):
         message = fact.message
         with self._lock:
             known = message in self._open
-            self._open.discard(message)
         if not known:
             self._teller.tell(Trouble(f"the observer was told twice that message {message.message_id} is settled"))
         self._teller.tell(Observed(message.message_id, message.routing_key, fact.outcome, fact.attempts))
+        with self._lock:
+            self._open.discard(message)  # last: who finds none open takes it that all was told
 
 
 def watch_logs(teller: Teller) -> None:
