@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
+from conformance.cli.interrupts import INTERRUPTS
 from conformance.cli.options import ClientOption, ContractArgument, whole_option
 from conformance.contract.loader import load_contract
 from conformance.contract.naming import Naming
@@ -79,8 +80,11 @@ def tail(
     played = TAB_CLIENTS[client](settings, _Teller(tab_id, printer), on_handled=printer.take)
     # After the last one nothing more is taken: what is neither printed nor acked waits in the queue.
     printer.on_last = lambda: played.behave(TabBehaviour(withhold_handling=True))
-    played.open()
     try:
+        with INTERRUPTS.held():  # a page can only be left whole
+            played.open()
+        if INTERRUPTS.number is not None:
+            raise KeyboardInterrupt
         printer.enough.wait()
     except KeyboardInterrupt:
         sys.stderr.write("leaving\n")

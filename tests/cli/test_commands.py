@@ -19,6 +19,7 @@ import pytest
 
 from conformance.catalogue.select import all_checks
 from conformance.world.broker.base import Broker
+from conformance.world.tab.page import Page
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run, Start
@@ -289,6 +290,21 @@ def test_publish_lines_and_be_the_tab_that_gets_them(
     assert third.end(signal.SIGTERM) == 0
     assert "leaving\n" in third.err
     assert third.out == []
+
+
+def test_tail_that_is_ended_as_it_opens(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SIGTERM that comes before its page is whole ends it as any later one does."""
+    begin = Page.start
+
+    def start(page: Page) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        begin(page)
+
+    monkeypatch.setattr(Page, "start", start)
+    ended = run("tail", "--url", "ws://127.0.0.1:1/ws")
+    assert (ended.status, ended.out) == (0, "")
+    assert "leaving\n" in ended.err
+    assert "Traceback" not in ended.err
 
 
 @pytest.mark.broker
