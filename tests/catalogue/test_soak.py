@@ -273,9 +273,11 @@ def test_one_in_5000_of_what_is_cut_before_its_confirm_is_found(
 
 
 @pytest.mark.broker
+@pytest.mark.timeout(390)
 def test_the_evidence_is_on_disk_as_it_happens(broker: Broker, tmp_path: Path, losing: None) -> None:  # noqa: ARG001
     """A session's soak keeps the first plays of each cause and the smallest, and nothing of those that held."""
     losing_publisher.EVERY, before = 40, losing_publisher.EVERY
+    folder = tmp_path / "evidence/generated-links"
     try:
         _, make_publisher = chosen_publisher(Contract(), None, None)
         setup = Setup(
@@ -284,18 +286,20 @@ def test_the_evidence_is_on_disk_as_it_happens(broker: Broker, tmp_path: Path, l
             seed=1,
             budget=Budget(shrink_s=1, replays=1),
             report=tmp_path,
-            soak_s=20.0,
+            soak_s=300.0,
         )
         with Stage(lambda _: _Borrowed(broker)) as stage:
             session = Session(setup, [GENERATED[0]], stage)
             session.begin()
+            while not session.done("generated/links", within_s=0.1):
+                if list(folder.glob("*/seen-1/history.jsonl")) and list(folder.glob("*/scenario.json")):
+                    stage.stopping.set()  # one cause was seen, and its smallest is kept
             result = session.result("generated/links")
     finally:
         losing_publisher.EVERY = before
     assert result.verdict == "violated"
     [cause, *_] = result.evidence["causes"]
     assert cause["seen"] >= 1
-    folder = tmp_path / "evidence/generated-links"
     assert [path.name for path in folder.iterdir() if path.name.startswith("play-")] == []
     first = folder / cause["cause"] / "seen-1"
     assert (first / "history.jsonl").is_file()
