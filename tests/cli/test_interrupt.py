@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import pytest
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Command, Start
+from tests.cli.conftest import Command, Start
 
 pytestmark = pytest.mark.broker
 
@@ -151,12 +150,52 @@ def test_while_scenarios_are_drawn(start: Start, shared: list[str], tmp_path: Pa
     assert not list(evidence.glob("play-*"))
 
 
-@pytest.mark.parametrize("phase", ["ending the broker", "writing the report"])
-def test_once_all_is_checked(phase: str, start: Start, shared: list[str], tmp_path: Path) -> None:
+HELD_UP = """
+import signal, time
+import conformance.certify
+from conformance.cli.interrupts import INTERRUPTS
+from conformance.cli.main import main
+
+def held_up(*arguments):
+    while INTERRUPTS.number is None:
+        time.sleep(0.01)
+    return whole(*arguments)
+
+owner, name = {owner}, {name!r}
+whole = getattr(owner, name)
+setattr(owner, name, held_up)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""The program, which does not go on with the named function before a signal was noted."""
+
+
+@pytest.mark.parametrize(
+    ("phase", "owner", "name"),
+    [
+        ("ending the broker", "conformance.certify.Stage", "close"),
+        ("writing the report", "conformance.certify", "write_html"),
+    ],
+    ids=["ending the broker", "writing the report"],
+)
+def test_once_all_is_checked(
+    phase: str, owner: str, name: str, shared: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
     """Clean-up and report are done whole, and only then is the interruption told."""
-    command = start("certify", *shared, "--only", "delivery/steady")
-    command.until(phase)
-    interrupted(command, signal.SIGINT)
+    with subprocess.Popen(
+        [
+            sys.executable, "-c", HELD_UP.format(owner=owner, name=name),
+            "certify", *shared, "--only", "delivery/steady",
+        ],
+        cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            command = Command(process)
+            command.until(phase)
+            interrupted(command, signal.SIGINT)
+        finally:
+            process.kill()
     told = certificate(tmp_path / "durable-ws-report")
     assert (told["interrupted"], told["verdict"]) == (False, "certified")
     assert "CERTIFIED" in "".join(command.out)
