@@ -321,7 +321,8 @@ def test_a_publish_that_hangs(released: threading.Event) -> None:
                 released.wait()
             return super().publish(body, exchange=exchange, routing_key=routing_key, message_id=message_id)
 
-    publisher = FactoryPublisher(Hanging, URL, name="m:f", timeout_s=0.2)
+    publisher = FactoryPublisher(Hanging, URL, name="m:f", timeout_s=10.0)
+    publisher._timeout_s = 0.2
     with pytest.raises(OutcomeUnknown, match=r"unknown: publish\(\) of what 'm:f' made did not return"):
         publish(publisher, "m1")
     publisher._timeout_s = 10.0

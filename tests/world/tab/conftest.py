@@ -18,6 +18,7 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Requ
 from conformance.history.events import Event
 from conformance.stomp.frames import Frame
 from conformance.stomp.parser import HeartBeat, Parser
+from conformance.world.tab import played
 from conformance.world.tab.base import TabSettings
 from conformance.world.tab.clients import TAB_CLIENTS
 from conformance.world.tab.played import PlayedTab
@@ -260,6 +261,12 @@ def settings_for(url: str, **changes: Any) -> TabSettings:
 
 MakeRecorder = Callable[[], MemoryRecorder]
 MakeSettings = Callable[..., TabSettings]
+
+
+@pytest.fixture(autouse=True)
+def leaves_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tab that leaves waits for the receipt however late it comes: its peer has read the DISCONNECT then."""
+    monkeypatch.setattr(played, "_LEAVE_S", PATIENCE_S)
 
 
 @pytest.fixture

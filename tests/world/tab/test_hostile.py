@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import queue
+import re
+import select
 import socket
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -112,9 +116,9 @@ def test_a_broker_that_never_answers(
     """Each step has the connect timeout; then the tab gives up and tries again."""
     fake.scripts = [script]  # type: ignore[list-item]
     make_tab(connect_timeout_s=1.0).open()
-    refused = recorder.wait(TabRefused, 2)
-    assert {event.during for event in refused} == {during}
-    assert {event.detail for event in refused} == {detail}
+    recorder.wait(TabRefused, 2, during=during, detail=detail)
+    # A tab that was held up may have given up at an earlier step.
+    assert all(re.fullmatch("no .+ within 1 s", event.detail or "") for event in recorder.of(TabRefused))
 
 
 def test_a_handshake_in_drips_has_the_same_deadline(
@@ -137,7 +141,7 @@ def test_a_handshake_in_drips_has_the_same_deadline(
 
     fake.scripts = [script]
     make_tab(connect_timeout_s=0.3).open()
-    assert recorder.wait(TabRefused)[0].detail == "no WebSocket handshake within 0.3 s"
+    recorder.wait(TabRefused, detail="no WebSocket handshake within 0.3 s")
 
 
 @pytest.mark.parametrize(
@@ -343,9 +347,14 @@ def test_a_connection_that_is_lost_on_the_way(
 def test_a_broker_that_falls_silent(fake: FakeBroker, make_tab: MakeTab, recorder: MemoryRecorder) -> None:
     """With heart-beats agreed on, silence for twice the interval ends the session."""
 
+    stayed_s: queue.SimpleQueue[float] = queue.SimpleQueue()
+
     def script(peer: Peer) -> None:
+        peer.accept()
+        began = time.monotonic()
         peer.subscribe("200,200")
         peer.until_gone()
+        stayed_s.put(time.monotonic() - began)
 
     fake.scripts = [script]
     make_tab(heart_beat_s=0.2).open()
@@ -353,30 +362,34 @@ def test_a_broker_that_falls_silent(fake: FakeBroker, make_tab: MakeTab, recorde
     assert connected.heart_beat_ms == (200, 200)
     (over, *_) = recorder.wait(TabDisconnected)
     assert "silent" in over.reason
-    assert (over.time_ns - connected.time_ns) / 1e9 >= 0.4
+    assert stayed_s.get(timeout=30) >= 0.4
     recorder.wait(TabSubscribed, 2)
 
 
 def test_heart_beats_are_sent_and_keep_the_session(
     fake: FakeBroker, make_tab: MakeTab, recorder: MemoryRecorder
 ) -> None:
-    """The tab sends them at the agreed interval; the broker's own keep it content."""
+    """The tab sends them at the agreed interval; the broker's own keep it content beyond its limit of 3 s."""
+    third_after_s: queue.SimpleQueue[float] = queue.SimpleQueue()
 
     def script(peer: Peer) -> None:
-        peer.subscribe("500,500")
-        while peer.heart_beats < 6:
-            seen = peer.heart_beats
-            while peer.heart_beats == seen:
+        peer.accept()
+        began = time.monotonic()
+        peer.subscribe("1500,1500")
+        while peer.heart_beats < 3 or time.monotonic() < began + 4.0:
+            before = peer.heart_beats
+            if select.select([peer.socket], [], [], 0.2)[0]:
                 peer.read()
+            if before < 3 <= peer.heart_beats:
+                third_after_s.put(time.monotonic() - began)
             peer.send(b"\n")
-        peer.message(b"six came")
+        peer.message(b"three came")
         peer.until_gone()
 
     fake.scripts = [script]
-    make_tab(heart_beat_s=0.5).open()
-    (delivered,) = recorder.wait(TabDelivered)
-    subscribed_ns = recorder.of(TabSubscribed)[0].time_ns
-    assert (delivered.time_ns - subscribed_ns) / 1e9 >= 2.5
+    make_tab(heart_beat_s=1.5).open()
+    recorder.wait(TabDelivered)
+    assert third_after_s.get(timeout=30) >= 3.0
     assert recorder.of(TabDisconnected) == []
 
 
