@@ -92,13 +92,13 @@ def test_latency_is_there_and_gone(make_link: Callable[..., Link]) -> None:
 def test_latency_does_not_narrow_the_link(link: Link) -> None:
     """Messages that are on their way together arrive together: the delays do not add up."""
     pair = link.connect()
-    with link.fault("latency", delay_ms=200):
+    with link.fault("latency", delay_ms=500):
         began = time.monotonic()
         for one in MESSAGES:
             pair.broker.sendall(one)
         for one in MESSAGES:
             assert receive(pair.client, len(one)) == one
-        assert 0.199 <= time.monotonic() - began < 0.2 * len(MESSAGES) / 2
+        assert 0.499 <= time.monotonic() - began < 0.5 * len(MESSAGES) / 2
 
 
 def test_jitter_is_drawn_from_the_links_own_seed(link: Link) -> None:
@@ -119,7 +119,7 @@ def test_jitter_is_drawn_from_the_links_own_seed(link: Link) -> None:
         slow_s = sum(pair.ping_s(ack(1), message(1)) for _ in range(5))
         assert slow_s >= drawn_s - 0.001
         assert active.counts == {"delayed": 10}
-    assert 5 * fastest_s(pair) < slow_s / 2
+    wait_until(lambda: sum(pair.ping_s(ack(1), message(1)) for _ in range(20)) < slow_s / 2, "it is fast again")
 
 
 def test_a_narrow_link(make_link: Callable[..., Link]) -> None:
@@ -158,8 +158,12 @@ def test_small_messages_take_no_longer_than_a_large_one(link: Link) -> None:
     with link.fault("bandwidth", bytes_per_s=100_000):
         large_s = taken_s(large)
         assert large_s >= 0.4
-        small_s = min(taken_s(*small) for _ in range(2))
-        assert 0.4 <= small_s < 3 * large_s
+        for _ in range(5):
+            small_s = taken_s(*small)
+            assert small_s >= 0.4
+            if small_s < 3 * large_s:
+                break
+        assert small_s < 3 * large_s
 
 
 def test_one_byte_segments(make_link: Callable[..., Link]) -> None:

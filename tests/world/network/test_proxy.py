@@ -8,7 +8,6 @@ import gc
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from conformance.errors import HarnessError
 from conformance.faults.noop import Noop
 from conformance.faults.rst import Rst
 from conformance.history.events import PublishSeen
+from conformance.world.network import connection
 from conformance.world.network.proxy import Network
 from tests.world.network.wire import (
     PATIENCE_S,
@@ -283,8 +283,9 @@ def test_a_target_that_refuses(network: Network) -> None:
         assert ending(client) == ("fin", b"")
 
 
-def test_a_target_that_does_not_answer() -> None:
-    """Closing does not wait for it: a client on its way is reset."""
+def test_a_target_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing does not wait for it (that would raise): a client on its way is reset."""
+    monkeypatch.setattr(connection, "_CONNECT_S", 3600.0)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as clients:
         while True:  # fill the backlog, until SYNs are dropped
             client = clients.enter_context(socket.socket())
@@ -297,9 +298,7 @@ def test_a_target_that_does_not_answer() -> None:
             proxy = network.proxy(name="link", target=listener.getsockname()[:2], protocol="amqp")
             client = clients.enter_context(socket.create_connection(proxy.address, PATIENCE_S))
             wait_until(lambda: proxy.connections == 1, "the client is on its way")
-            began = time.monotonic()
             proxy.close()
-            assert time.monotonic() - began < 5.0
             client.settimeout(PATIENCE_S)
             assert ending(client) == ("rst", b"")
 
