@@ -27,7 +27,7 @@ from durable_ws import Nacked, NotSent, OutcomeUnknown, Unroutable
 __all__ = ["CommandPublisher"]
 
 _CLOSE_S = 5.0
-_EXITED_S = 1.0
+_EXITED_S = 10.0
 """How long after the end of its input a program has to end, to be told with its status."""
 
 

@@ -14,7 +14,7 @@ from conformance.errors import HarnessError, UsageError
 __all__ = ["Program"]
 
 _MOST_LINE_BYTES = 1024 * 1024
-_EXITED_S = 1.0
+_EXITED_S = 10.0
 """How long after the end of its output a program has to end, to be told with its status."""
 _JOIN_S = 5.0
 

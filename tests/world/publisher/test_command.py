@@ -17,6 +17,8 @@ import pytest
 
 from conformance.errors import HarnessError, UsageError
 from conformance.history.events import Misbehaviour
+from conformance.world.publisher import command as command_module
+from conformance.world.publisher import program as program_module
 from conformance.world.publisher.answers import Breach
 from conformance.world.publisher.command import CommandPublisher
 from conformance.world.publisher.stderr import MOST_KEPT_BYTES
@@ -62,7 +64,7 @@ def is_there(pid: int) -> bool:
     """Whether there is such a process that has not ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
 
@@ -83,7 +85,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def start(lines: str, **options: float) -> CommandPublisher:
         program = tmp_path / "program.py"
         program.write_text(HEAD + textwrap.dedent(lines), encoding="utf-8")
-        options = {"timeout_s": PATIENCE_S, **options}
+        options = {"timeout_s": PATIENCE_S, "close_timeout_s": PATIENCE_S, **options}
         publishers.append(CommandPublisher([sys.executable, str(program)], URL, **options))  # type: ignore[arg-type]
         return publishers[-1]
 
@@ -94,7 +96,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         publisher.close()
         assert publisher._program.process.returncode is not None
         assert not Path(f"/proc/{pid}").exists()
-    assert threads() == []
+    wait_until(lambda: threads() == [], "the threads end")
 
 
 # --- as it should be -----------------------------------------------------------------------------
@@ -435,8 +437,9 @@ def test_it_dies_in_the_middle(start: Start) -> None:
     assert outcomes[1].endswith("ended with status -9 before it answered; it wrote, besides: 'about to die'")
 
 
-def test_it_closes_its_output(start: Start) -> None:
+def test_it_closes_its_output(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an output no answer can come: told so, long before the time."""
+    monkeypatch.setattr(program_module, "_EXITED_S", 0.1)
     publisher = start(
         """
         read()
@@ -450,8 +453,9 @@ def test_it_closes_its_output(start: Start) -> None:
         publish(publisher)
 
 
-def test_it_reads_no_more(start: Start) -> None:
+def test_it_reads_no_more(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """What can't be written to it has an unknown outcome, told at once."""
+    monkeypatch.setattr(command_module, "_EXITED_S", 0.1)
     publisher = start(
         """
         answer(read())
@@ -529,23 +533,25 @@ def test_after_close_nothing_is_sent(start: Start) -> None:
         publish(publisher, "m2")
 
 
-def test_what_it_has_started_is_ended_with_it(start: Start, tmp_path: Path) -> None:
+def test_what_it_has_started_is_ended_with_it(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that holds its input and output, and outlives it, is not left behind, nor does close wait for it."""
+    monkeypatch.setattr(program_module, "_JOIN_S", 60.0)
     pid_file = tmp_path / "pid"
-    publisher = start(f"""
+    lines = f"""
         import subprocess
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         with open({str(pid_file)!r}, "w") as file:
             file.write(str(child.pid))
         answer(read())
         os._exit(0)
-    """)
+    """
+    publisher = start(lines, close_timeout_s=60.0)
     publish(publisher)
     child = int(pid_file.read_text(encoding="ascii"))
     assert is_there(child)
     began = time.monotonic()
     publisher.close()
-    assert time.monotonic() - began < 4.0
+    assert time.monotonic() - began < 30.0
     wait_until(lambda: not is_there(child), "the child is gone")
 
 
