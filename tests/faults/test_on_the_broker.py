@@ -171,7 +171,7 @@ def deliveries(bench: Bench, body: bytes) -> list[tuple[int, bool]]:
 )
 @pytest.mark.parametrize("reset", [True, False], ids=["reset", "orderly"])
 def test_a_cut_around_a_delivery(
-    bench: Bench, client: str, fault: str, first: list[tuple[int, bool]], reset: bool
+    broker: Broker, bench: Bench, client: str, fault: str, first: list[tuple[int, bool]], reset: bool
 ) -> None:
     """What the broker does with the first message shows where the link was cut; both are handled in the end."""
     tab = bench.tab(client)
@@ -182,6 +182,7 @@ def test_a_cut_around_a_delivery(
     assert active.wait_fired(PATIENCE_S)
     bench.tab_link.end(active)
     bench.recorder.wait(TabSubscribed, 2)
+    wait_until(lambda: broker.queue_facts(bench.name).consumers == 1, "the broker has noticed the first session's end")
     bench.publish(b"two")
     bench.recorder.wait(TabAcked, session=2, message_id="two")
     bench.recorder.wait(TabHandled, message_id="one")

@@ -38,6 +38,7 @@ class _CloseConnections(BrokerActing):
     def __init__(self, fault: CloseConnections) -> None:
         super().__init__()
         self._left: list[Literal["tab", "publisher"]] = ["tab", "publisher"] if fault.of == "all" else [fault.of]
+        self._closed: dict[str, set[str]] = {kind: set() for kind in self._left}
 
     @property
     def fired(self) -> bool:
@@ -48,14 +49,18 @@ class _CloseConnections(BrokerActing):
         self.look(node)
 
     def look(self, node: Node) -> None:
-        """The broker lists a connection a little after it was made: where none is listed, look again."""
+        """The broker lists a connection a little after it was made: where none is listed, look again.
+
+        It lists one a little after its end as well: that is none that was closed here.
+        """
         for kind in tuple(self._left):
-            names = set(node.client_connections(kind))
-            for name in names:
+            closed = self._closed[kind]
+            for name in node.client_connections(kind):
                 with contextlib.suppress(NotFound):
                     node.ask("DELETE", f"/connections/{segment(name)}")
-            if names and until(lambda names=names: not names & _listed(node), _GONE_S):  # type: ignore[misc]
-                self.counts[f"{kind}s closed"] += len(names)
+                    closed.add(name)
+            if closed and until(lambda closed=closed: not closed & _listed(node), _GONE_S):  # type: ignore[misc]
+                self.counts[f"{kind}s closed"] += len(closed)
                 self._left.remove(kind)
 
 

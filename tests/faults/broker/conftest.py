@@ -24,7 +24,7 @@ from conformance.history.file import HistoryHeader, HistoryWriter
 from conformance.world.broker.base import Broker
 from conformance.world.broker.choose import choose_broker
 
-SEEN_S = 20.0
+SEEN_S = 30.0
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +89,7 @@ class Bench:
     def connect(self, **parameters: Any) -> BlockingChannel:
         """A client's channel in confirm mode, on a connection of its own."""
         told = pika.URLParameters(self.broker.addresses.amqp)
-        for name, value in {"heartbeat": 0, "stack_timeout": 5, "socket_timeout": 3, **parameters}.items():
+        for name, value in {"heartbeat": 0, "stack_timeout": 30, "socket_timeout": 30, **parameters}.items():
             setattr(told, name, value)
         connection = pika.BlockingConnection(told)
         self._open.append(connection)

@@ -27,6 +27,7 @@ def destroyed(bench: Bench) -> list[tuple[str, str, str]]:
 def test_the_publishers_connections_are_closed(bench: Bench) -> None:
     """A publisher reads connection.close; the suite's own connection stays; another may be made at once."""
     bench.broker.ready_count(bench.queue)
+    assert until(lambda: len(bench.node.client_connections("publisher")) == 1, PATIENCE_S), "of earlier tests none"
     bench.begin("close_connections", of="publisher")
     assert bench.fired()
     with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="320"):
@@ -38,6 +39,7 @@ def test_the_publishers_connections_are_closed(bench: Bench) -> None:
 
 def test_where_no_such_client_is_nothing_is_closed(bench: Bench) -> None:
     """No tab is there: it never fires, and says so."""
+    assert until(lambda: not bench.node.client_connections("tab"), PATIENCE_S), "of earlier tests none"
     bench.begin("close_connections", of="tab")
     assert not bench.node.fired
     assert not bench.end().fired
@@ -68,7 +70,7 @@ def test_a_queue_is_purged(bench: Bench) -> None:
     assert destroyed(bench) == [("messages", bench.queue, "purge_queue")] * 2
     bench.publish(bench.channel)
     bench.channel.basic_nack(0, multiple=True)
-    assert until(lambda: bench.broker.ready_count(bench.queue) == 2, 5.0)
+    assert until(lambda: bench.broker.ready_count(bench.queue) == 2, PATIENCE_S)
 
 
 def test_a_purge_of_an_empty_queue_does_not_count(bench: Bench) -> None:
@@ -155,7 +157,7 @@ def test_a_password_is_changed_and_put_back(bench: Bench) -> None:
     bench.publish(bench.channel)
     ended = bench.end()
     assert ended.counts == {"tabs refused": 1, "publishers refused": 1}
-    assert bench.refused() == set()
+    assert until(lambda: bench.refused() == set(), PATIENCE_S)
     assert bench.broker.ask("GET", "/users/guest") == before
 
 
@@ -163,7 +165,7 @@ def test_the_plugin_is_disabled_and_enabled(bench: Bench) -> None:
     """Nobody listens at its port; publishers notice nothing; at the end it listens again."""
     bench.begin("disable_web_stomp")
     assert bench.fired()
-    assert bench.refused() == {"tab"}
+    assert until(lambda: bench.refused() == {"tab"}, PATIENCE_S)
     bench.publish(bench.channel)
     assert bench.end().counts == {"not listening": 1}
     web_stomp_answers(bench.broker.addresses.web_stomp, "guest", "guest", "/")
