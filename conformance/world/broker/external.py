@@ -27,6 +27,7 @@ class ExternalBroker(Reached):
     """
 
     provider = "external"
+    _management_timeout_s = 10.0
 
     def __init__(self, amqp_url: str, *, web_stomp_url: str | None = None, management_url: str | None = None) -> None:
         super().__init__()

@@ -16,6 +16,9 @@ from conformance.world.broker.policies import Applied, applied
 __all__ = ["Management"]
 
 _TIMEOUT_S = 10.0
+_KEPT_S = 2.0
+"""How long an idle connection is kept for the next question: less than the broker keeps it, so that none is asked over
+a connection that is about to end."""
 
 
 class Management:
@@ -26,16 +29,18 @@ class Management:
     Args:
         url: ``http://user:password@host:15672``.
         vhost: whose queues it speaks of.
+        timeout_s: for each step of a request.
     """
 
-    def __init__(self, url: str, vhost: str) -> None:
+    def __init__(self, url: str, vhost: str, *, timeout_s: float = _TIMEOUT_S) -> None:
         parts = urlsplit(url)
         netloc = parts.netloc.rpartition("@")[2]
         self._vhost = quote(vhost, safe="")
         self._client = httpx.Client(
             base_url=f"{parts.scheme}://{netloc}/api",
             auth=httpx.BasicAuth(unquote(parts.username or "guest"), unquote(parts.password or "guest")),
-            timeout=_TIMEOUT_S,
+            timeout=timeout_s,
+            limits=httpx.Limits(keepalive_expiry=_KEPT_S),
             trust_env=False,
         )
 

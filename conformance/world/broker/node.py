@@ -369,8 +369,9 @@ class NodeBroker(Reached):
         return True
 
     def _has_given_up(self) -> bool:
-        """Whether the node says that its boot has failed."""
-        return "BOOT FAILED" in self._console() or "init terminating" in self._console()
+        """Whether the node says that its boot has failed, or has ended."""
+        console = self._console()
+        return "BOOT FAILED" in console or "init terminating" in console or self._command("look") == "ended"
 
     def _console(self) -> str:
         with contextlib.suppress(OSError):

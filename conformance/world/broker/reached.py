@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from conformance.errors import HarnessError, UsageError
@@ -33,6 +33,9 @@ def _major(version: str) -> int:
 
 class Reached:
     """The questions of :class:`conformance.world.broker.base.Broker`, answered over AMQP and management."""
+
+    _management_timeout_s: ClassVar[float] = 60.0
+    """A node of the suite's own answers, however busy the machine is."""
 
     def __init__(self) -> None:
         self._addresses: Addresses | None = None
@@ -191,7 +194,9 @@ class Reached:
         self._addresses = addresses
         self._admin = Admin(addresses.amqp)
         if addresses.management is not None:
-            self._management = Management(addresses.management, vhost_of(addresses.amqp))
+            self._management = Management(
+                addresses.management, vhost_of(addresses.amqp), timeout_s=self._management_timeout_s
+            )
 
     def _leave(self) -> None:
         if self._admin is not None:
