@@ -208,12 +208,14 @@ class _Supervisor:
 
     def _kill_children(self, keep: set[int]) -> None:
         deadline = time.monotonic() + 5.0
-        while (children := _children() - keep) and time.monotonic() < deadline:
+        while children := _children() - keep:
             for pid in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
+            if time.monotonic() >= deadline:  # not before the first round: nothing else would end them
+                break
 
 
 def _children() -> set[int]:
@@ -308,8 +310,11 @@ def main() -> None:
     orders = Orders(**json.loads(first))
     if orders.small_disk:
         mount_small_disk(orders.small_disk, orders.small_disk_bytes)
-    with (Path(orders.folder) / LOCK).open("w", encoding="ascii") as lock:
+    lock_file = Path(orders.folder) / LOCK
+    beside = lock_file.with_name(f"{LOCK}.new")
+    with beside.open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        beside.replace(lock_file)  # only now, locked: another run's sweep would take the node for a dead one
         supervisor = _Supervisor(orders)
         commands: dict[str, Callable[..., str]] = {
             "start": supervisor.start,
