@@ -40,6 +40,7 @@ __all__ = ["ContainerBroker", "sweep_containers"]
 
 _LABEL = "durable-ws.lock"
 _STOP_S = 60
+_ACT_S = 120
 _FREEZE_S, _FREEZE_AGAIN_S = 30.0, 0.1
 _NOT_FROZEN = "unable to freeze"
 _PLUGINS = ("rabbitmq_web_stomp", "rabbitmq_management")
@@ -296,7 +297,7 @@ class ContainerBroker(Reached):
         from testcontainers.core.container import DockerContainer
 
         testcontainers_config.ryuk_disabled = True  # the watcher does its work, without an image of its own
-        container = DockerContainer(self._image).with_name(self._name)
+        container = DockerContainer(self._image, docker_client_kw={"timeout": _ACT_S}).with_name(self._name)
         container.with_kwargs(labels={_LABEL: str(self._lock)}, hostname=self._name)
         for inside, outside in ports.items():
             container.ports[f"{inside}/tcp"] = ("127.0.0.1", outside)  # type: ignore[assignment] # docker-py takes pairs
@@ -404,7 +405,7 @@ def sweep_containers(client: Any) -> None:
                 continue  # another machine's, or another user's cache: not ours to judge
         except OSError:
             continue  # it is watched
-        with contextlib.suppress(DockerException):
+        with contextlib.suppress(DockerException, OSError):
             container.remove(v=True, force=True)
         lock.unlink(missing_ok=True)
 
@@ -415,7 +416,7 @@ def _enabled_plugins(client: Any, image: str) -> set[str]:
 
     try:
         container = client.containers.create(image)
-    except DockerException as exc:
+    except (DockerException, OSError) as exc:
         raise BrokerUnavailable(f"no container can be made of the image {image!r} ({exc})") from exc
     try:
         chunks, _ = container.get_archive(_ENABLED_PLUGINS)
@@ -424,6 +425,9 @@ def _enabled_plugins(client: Any, image: str) -> set[str]:
             text = file.read().decode() if file is not None else ""
     except NotFound:
         return set()
+    except (DockerException, OSError) as exc:
+        raise BrokerUnavailable(f"the plugins of the image {image!r} can't be read ({exc})") from exc
     finally:
-        container.remove(v=True)
+        with contextlib.suppress(DockerException, OSError):
+            container.remove(v=True)
     return set(re.findall(r"\w+", text))

@@ -11,6 +11,8 @@ from conformance.world.broker.container_exec import run_in
 
 __all__ = ["SmallDisk", "disk_of"]
 
+_ACT_S = 120
+
 
 def disk_of(container: str) -> str:
     """The name of a container's disk: of its volume and of what holds it."""
@@ -37,7 +39,7 @@ class SmallDisk:
 
         self.volume = disk_of(name)
         self._path = path
-        self._client = docker.from_env()
+        self._client = docker.from_env(timeout=_ACT_S)
         try:
             self._client.volumes.create(
                 self.volume,
@@ -56,7 +58,7 @@ class SmallDisk:
                 volumes={self.volume: {"bind": path, "mode": "rw"}},
                 labels=dict(labels),
             )
-        except DockerException as exc:
+        except (DockerException, OSError) as exc:
             self._client.close()
             raise HarnessError(f"no small disk can be made: {exc}") from exc
 

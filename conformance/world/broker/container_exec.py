@@ -19,7 +19,7 @@ __all__ = ["run_in"]
 _FRAME = struct.Struct(">BxxxL")
 """What stands before each part of the output: the stream it is of, its length in bytes."""
 _SILENT_S = 600.0
-_END_S, _LOOK_S = 10.0, 0.02
+_END_S, _LOOK_S = 60.0, 0.02
 
 
 def run_in(

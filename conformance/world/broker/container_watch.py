@@ -13,12 +13,17 @@ import fcntl
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from conformance.world.broker.container_disk import disk_of
 from conformance.world.broker.supervisor import lines_of_parent
 
 __all__: list[str] = []
+
+_REMOVE_S, _AGAIN_S = 60.0, 1.0
+_ASK_S = 60
 
 
 def main() -> None:
@@ -38,15 +43,30 @@ def main() -> None:
 
 
 def _remove(name: str) -> None:
+    """Remove the container and its disk; a daemon that is busy or refuses is asked again for a while."""
     import docker
     from docker.errors import DockerException
 
-    with contextlib.closing(docker.from_env()) as client:
-        for container in (name, disk_of(name)):
-            with contextlib.suppress(DockerException, OSError):
-                client.api.remove_container(container, v=True, force=True)
-        with contextlib.suppress(DockerException, OSError):
-            client.api.remove_volume(disk_of(name), force=True)
+    deadline = time.monotonic() + _REMOVE_S
+    while True:
+        try:
+            with contextlib.closing(docker.from_env(timeout=_ASK_S)) as client:
+                for container in (name, disk_of(name)):
+                    _gone(client.api.remove_container, container, v=True, force=True)
+                _gone(client.api.remove_volume, disk_of(name), force=True)
+                return
+        except (DockerException, OSError):
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(_AGAIN_S)  # between two requests to the daemon: there is no event to wait for
+
+
+def _gone(remove: Callable[..., object], name: str, **how: bool) -> None:
+    """Have it removed, if there is such a thing."""
+    from docker.errors import NotFound
+
+    with contextlib.suppress(NotFound):
+        remove(name, **how)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from conformance.errors import BrokerUnavailable
 __all__ = ["fetch_image", "reach_docker"]
 
 _ASK_S = 30
+_ACT_S = 120
+"""A daemon that answers may take that long to make or remove something."""
 _PULL_S = 600.0
 _QUIET_S = 60
 """How long a pull may say nothing at all, in seconds."""
@@ -35,6 +37,7 @@ def reach_docker() -> docker.DockerClient:
         _knock()
         client = docker.from_env(timeout=_ASK_S)
         client.ping()
+        client.api.timeout = _ACT_S
     except (DockerException, requests.RequestException, OSError) as exc:
         if client is not None:
             client.close()

@@ -26,10 +26,10 @@ def node() -> Iterator[Broker]:
 
 @pytest.fixture
 def wait() -> Wait:
-    """Wait for a condition outside this process; fails the test after 20 s."""
+    """Wait for a condition outside this process; fails the test after 90 s."""
 
     def wait(condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 90.0
         while not condition():
             assert time.monotonic() < deadline, f"waited in vain: {what}"
             time.sleep(0.05)

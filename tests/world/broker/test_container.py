@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -275,14 +278,15 @@ def test_no_docker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SUITE = """
-import json, signal, sys
+import json, signal, sys, time
 from conformance.world.broker.choose import choose_broker
 signal.signal(signal.SIGINT, signal.default_int_handler)
 broker = choose_broker("docker", image=sys.argv[1])
 try:
     broker.start()
     print(json.dumps({"name": broker._name, "watcher": broker._watcher.pid}), flush=True)
-    signal.pause()
+    while True:  # not signal.pause(): a signal that comes just before it would be waited for in vain
+        time.sleep(0.2)
 finally:
     broker.stop()
 """
@@ -317,13 +321,28 @@ def test_nothing_is_left_however_the_suite_ends(
         wait(lambda: not lock.exists(), "the watcher goes")
 
 
-def test_suite_and_watcher_are_killed(client: docker.DockerClient) -> None:
+@contextlib.contextmanager
+def _next_to_lock(path: Path, wait: Wait) -> Iterator[None]:
+    """Be the next to have the lock, before any other run's sweep, and keep it until the end of the block."""
+    with path.open("r+") as handle:
+        waiting = threading.Thread(target=fcntl.flock, args=(handle, fcntl.LOCK_EX), daemon=True)
+        waiting.start()
+        me = re.compile(rf"-> FLOCK .* {os.getpid()} ")
+        wait(lambda: me.search(Path("/proc/locks").read_text()) is not None, "the lock is waited for")
+        yield
+        waiting.join()
+
+
+def test_suite_and_watcher_are_killed(client: docker.DockerClient, wait: Wait) -> None:
     """SIGKILL of both leaves the container, until the next run sweeps."""
-    with _suite() as (process, name, watcher):
+    with _suite() as (process, name, watcher), _next_to_lock(cache_folder() / "containers" / f"{name}.lock", wait):
         os.kill(watcher, signal.SIGKILL)
         process.kill()
         process.wait()
         assert client.containers.list(filters={"name": name}, ignore_removed=True)
     with _suite() as (_, another, _):
-        assert not client.containers.list(all=True, filters={"name": name}, ignore_removed=True)
+        wait(  # it may be another run that sweeps it away at this moment
+            lambda: not client.containers.list(all=True, filters={"name": name}, ignore_removed=True),
+            "the container is swept away",
+        )
         assert client.containers.list(filters={"name": another}, ignore_removed=True)
