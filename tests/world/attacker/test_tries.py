@@ -8,7 +8,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -44,6 +44,54 @@ def test_a_limit_too_high_to_be_tried_out_is_read(told: Any, outcome: str) -> No
     [tried] = fill.connections(page(PlayedBroker({"/user-limits/guest": told}), limits=limits))
     assert tried.outcome == outcome
     assert tried.effect.startswith("by settings: max-connections is ")
+
+
+class PlayedWire:
+    """Of these, so many are let in."""
+
+    left = 0
+
+    def __init__(self, *_: object) -> None:
+        """None needs a broker."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def connect(self, *_: object) -> Reply:
+        """As long as there are places."""
+        PlayedWire.left -= 1
+        if PlayedWire.left < 0:
+            return Reply(accepted=False, words="ERROR: Bad CONNECT: user's connection limit (9) is reached")
+        return Reply(accepted=True, words="CONNECTED")
+
+
+@pytest.mark.parametrize(
+    ("lets_in", "of_user", "of_vhost", "outcome"),
+    [
+        (0, 8, -1, "unmade"),
+        (8, 8, -1, "refused"),
+        (10, 8, -1, "refused"),  # RabbitMQ counts connections a little after it has let them in
+        (10, -1, 8, "refused"),
+        (10, 10, -1, "allowed"),
+        (10, 10, 20, "allowed"),
+        (100, -1, -1, "allowed"),
+    ],
+)
+def test_connections_that_are_counted_late(
+    monkeypatch: pytest.MonkeyPatch, lets_in: int, of_user: int, of_vhost: int, outcome: str
+) -> None:
+    """Some more than the limit may be let in where the broker's limit is none too high."""
+    monkeypatch.setattr(fill, "Wire", PlayedWire)
+    monkeypatch.setattr(PlayedWire, "left", lets_in)
+    answers = {
+        "/user-limits/guest": [{"value": {"max-connections": of_user}}],
+        "/vhost-limits/%2F": [{"value": {"max-connections": of_vhost}}],
+    }
+    [tried] = fill.connections(page(PlayedBroker(answers), limits={"connections": 8}))
+    assert tried.outcome == outcome
 
 
 def test_a_limit_of_queues_is_read_of_the_vhost() -> None:
