@@ -62,21 +62,24 @@ class Page:
         return vhost_of(self.broker.addresses.amqp)
 
     @contextmanager
-    def wire(self) -> Iterator[Wire]:
+    def wire(self, *, explained: bool = True) -> Iterator[Wire]:
         """A connection that is logged in as the tab.
+
+        Args:
+            explained: whether the broker's log is to say why it ended, where the broker does not.
 
         Raises:
             HarnessError: it is not let in: then nothing can be tried.
         """
         tab = self.naming.contract.tab
-        with self.silent_wire() as wire:
+        with self.silent_wire(explained=explained) as wire:
             reply = wire.connect(tab.login, tab.passcode, self.vhost)
             if not reply.accepted:
                 raise HarnessError(f"the hostile page is not even let in: {reply.words}")
             yield wire
 
     @contextmanager
-    def silent_wire(self) -> Iterator[Wire]:
+    def silent_wire(self, *, explained: bool = True) -> Iterator[Wire]:
         """A WebSocket on which nothing has been said yet.
 
         Raises:
@@ -85,7 +88,8 @@ class Page:
         try:
             if self._logged is None:
                 self._logged = frozenset(channel_errors(self.broker.log()))
-            wire = Wire(self.broker.addresses.web_stomp, explain=self._explained)
+            explain = self._explained if explained else lambda _: ""
+            wire = Wire(self.broker.addresses.web_stomp, explain=explain)
         except (OSError, websocket.WebSocketException) as exc:
             raise HarnessError(f"the hostile page gets no WebSocket: {exc}") from exc
         with wire:
@@ -209,7 +213,7 @@ class Page:
 
 
 _MOST_BODIES = 1000
-_LOGGED_S, _LOOK_S = 3.0, 0.05
+_LOGGED_S, _LOOK_S = 15.0, 0.05
 KEY = "durable-ws-attempt"
 """The routing key of what it publishes: no tab's."""
 

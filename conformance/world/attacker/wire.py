@@ -15,7 +15,7 @@ from conformance.stomp.parser import HeartBeat, Parser
 
 __all__ = ["Reply", "Wire", "WireClosed"]
 
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 30.0
 _CLOSE_S = 1
 _ERROR = "ERROR: "
 
