@@ -330,8 +330,7 @@ class Engine:
     def _(self, step: AdvanceClock) -> None:
         # Recorded first: what the broker does because of it must not stand before it.
         # And a tab that has been cut knows by then, or it would be away for seconds instead of hours.
-        pages = [page for page in self._pages.values() if not page.closed]
-        self._live.wait_for(lambda: all(self._is_back(page) for page in pages if page.tab.subscribed), _LAG_S)
+        self._live.wait_for(lambda: not any(map(self._is_unaware, self._pages.values())), _LAG_S)
         self._record(ClockAdvanced, by_s=step.by_s)
         self._world.broker.advance_clock(step.by_s)
 
@@ -350,7 +349,7 @@ class Engine:
             facts = self._world.broker.queue_facts(queue)
             if step.until == "left":
                 # A tab that has been cut has to know it as well; and a queue that goes may go at this very moment.
-                unaware = page is not None and page.tab.subscribed and not page.link.proxy.carried
+                unaware = page is not None and self._is_unaware(page)
                 left = 0 if unaware or (facts.exists and facts.consumers) else left + 1
                 return left > 1
             return not facts.exists or not (facts.consumers or facts.ready)
@@ -500,9 +499,12 @@ class Engine:
         self._look_after_subscription(name)
 
     def _is_back(self, page: _Page) -> bool:
-        """Whether it is subscribed, in a session that is not over without its having read so."""
-        over = page.doomed & self._live.sessions[page.tab.id]
-        return page.tab.subscribed and page.link.proxy.carried > 0 and not over
+        return not self._is_unaware(page) and page.tab.subscribed
+
+    def _is_unaware(self, page: _Page) -> bool:
+        """Whether it takes itself for subscribed, in a session that is over: it has not read so yet."""
+        over = not page.link.proxy.carried or page.doomed & self._live.sessions[page.tab.id]
+        return page.tab.subscribed and bool(over)
 
     def _look_after_subscription(self, name: str) -> None:
         """What the broker really made of it: asked after each subscription that is there to be seen."""

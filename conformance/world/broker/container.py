@@ -25,7 +25,7 @@ from conformance.world.broker.base import Addresses, Capability, Wish
 from conformance.world.broker.conf import container_settings, merged_conf
 from conformance.world.broker.container_disk import SmallDisk
 from conformance.world.broker.container_exec import run_in
-from conformance.world.broker.docker_daemon import fetch_image, reach_docker
+from conformance.world.broker.docker_daemon import ACT_S, fetch_image, reach_docker
 from conformance.world.broker.faketime import SETTINGS, MovedClock, environment, offset_text, time_by_http
 from conformance.world.broker.hardened import GUEST, Hardened, make_certificate, tls_listener
 from conformance.world.broker.open_files import limit_for
@@ -40,7 +40,6 @@ __all__ = ["ContainerBroker", "sweep_containers"]
 
 _LABEL = "durable-ws.lock"
 _STOP_S = 60
-_ACT_S = 120
 _FREEZE_S, _FREEZE_AGAIN_S = 30.0, 0.1
 _NOT_FROZEN = "unable to freeze"
 _PLUGINS = ("rabbitmq_web_stomp", "rabbitmq_management")
@@ -297,7 +296,7 @@ class ContainerBroker(Reached):
         from testcontainers.core.container import DockerContainer
 
         testcontainers_config.ryuk_disabled = True  # the watcher does its work, without an image of its own
-        container = DockerContainer(self._image, docker_client_kw={"timeout": _ACT_S}).with_name(self._name)
+        container = DockerContainer(self._image, docker_client_kw={"timeout": ACT_S}).with_name(self._name)
         container.with_kwargs(labels={_LABEL: str(self._lock)}, hostname=self._name)
         for inside, outside in ports.items():
             container.ports[f"{inside}/tcp"] = ("127.0.0.1", outside)  # type: ignore[assignment] # docker-py takes pairs

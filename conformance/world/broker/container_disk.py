@@ -11,8 +11,6 @@ from conformance.world.broker.container_exec import run_in
 
 __all__ = ["SmallDisk", "disk_of"]
 
-_ACT_S = 120
-
 
 def disk_of(container: str) -> str:
     """The name of a container's disk: of its volume and of what holds it."""
@@ -37,9 +35,11 @@ class SmallDisk:
         import docker
         from docker.errors import DockerException
 
+        from conformance.world.broker.docker_daemon import ACT_S
+
         self.volume = disk_of(name)
         self._path = path
-        self._client = docker.from_env(timeout=_ACT_S)
+        self._client = docker.from_env(timeout=ACT_S)
         try:
             self._client.volumes.create(
                 self.volume,

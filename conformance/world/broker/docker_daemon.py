@@ -16,10 +16,10 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 
 from conformance.errors import BrokerUnavailable
 
-__all__ = ["fetch_image", "reach_docker"]
+__all__ = ["ACT_S", "fetch_image", "reach_docker"]
 
 _ASK_S = 30
-_ACT_S = 120
+ACT_S = 120
 """A daemon that answers may take that long to make or remove something."""
 _PULL_S = 600.0
 _QUIET_S = 60
@@ -37,7 +37,7 @@ def reach_docker() -> docker.DockerClient:
         _knock()
         client = docker.from_env(timeout=_ASK_S)
         client.ping()
-        client.api.timeout = _ACT_S
+        client.api.timeout = ACT_S
     except (DockerException, requests.RequestException, OSError) as exc:
         if client is not None:
             client.close()

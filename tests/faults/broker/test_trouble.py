@@ -14,11 +14,10 @@ from pika.exceptions import AMQPError, NackError
 from conformance.errors import UsageError
 from conformance.faults.broker.looking import until
 from conformance.history.events import BrokerChanged
+from tests.faults.broker.conftest import SEEN_S
 
 if TYPE_CHECKING:
     from tests.faults.broker.conftest import Bench
-
-SEEN_S = 30.0
 
 pytestmark = pytest.mark.broker
 
