@@ -15,7 +15,6 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from durable_ws.exceptions import PublishError
 from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
 from durable_ws.link import Link, LinkSettings
@@ -23,6 +22,7 @@ from durable_ws.links import Links
 from durable_ws.loop import Loop
 from durable_ws.message import Message
 from durable_ws.observe import Health
+from durable_ws.outcome import Call, Outcome
 from durable_ws.receipt import Receipt
 from durable_ws.scribe import Scribe
 
@@ -46,44 +46,6 @@ def admitted(window: int) -> int:
 _LOCK_S = 0.01  # far longer than anybody holds the lock
 _SCRIBE_S = 1.0  # for the last lines of the log
 _LOOK_AGAIN_S = 1.0  # who waits for room looks by itself at times, should what woke it have been lost by Ctrl-C
-
-
-class _Outcome(Future[Receipt]):
-    """The future of one message."""
-
-    def cancel(self) -> bool:
-        """What may be written can't be cancelled."""
-        return False
-
-
-class _Call:
-    """Where one caller waits for the outcome: less than a future, and a wait that no signal handler's error breaks."""
-
-    __slots__ = ("_lock", "_outcome")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self._outcome: Receipt | PublishError | None = None
-
-    def done(self) -> bool:
-        return self._outcome is not None
-
-    def set_result(self, receipt: Receipt) -> None:
-        self._outcome = receipt
-        self._lock.release()
-
-    def set_exception(self, error: PublishError) -> None:
-        self._outcome = error
-        self._lock.release()
-
-    def wait(self) -> Receipt:
-        self._lock.acquire()
-        outcome = self._outcome
-        if not isinstance(outcome, Receipt):
-            assert outcome is not None  # noqa: S101 - the lock was released
-            raise outcome
-        return outcome
 
 
 class Pool:
@@ -130,7 +92,7 @@ class Pool:
         Raises:
             PublishError: by the deadline.
         """
-        call = _Call()
+        call = Call()
         began = time.monotonic()
         self._put(Job(message, began, began + timeout_s, lane, require_route, call))
         return call.wait()
@@ -147,7 +109,7 @@ class Pool:
         Returns:
             The receipt, or a PublishError, by the deadline; callbacks run on the I/O thread.
         """
-        future = _Outcome()
+        future = Outcome()
         began = time.monotonic()
         self._put(Job(message, began, began + timeout_s, lane, require_route, future))
         return future

@@ -162,8 +162,8 @@ class Publisher:
 
         Returns:
             A future that gives the receipt, or raises what publish would, by the deadline. Its callbacks run on the
-            publisher's I/O thread and must not block. A signal handler that publishes should not interrupt a thread
-            that waits for one: the future's own lock may be held then. :meth:`publish` knows no such lock.
+            publisher's I/O thread and must not block. A signal handler that publishes may interrupt a thread that waits
+            for its ``result()``; not one in :func:`concurrent.futures.wait`, which takes a lock of the future.
 
         Raises:
             ConfigError, InvalidState: as publish.

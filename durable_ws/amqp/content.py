@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from durable_ws.amqp.table import encode_short, encode_table
@@ -45,15 +46,21 @@ _PROPERTIES: dict[str, tuple[int, Callable[[Any], bytes]]] = {
 }
 """In the order of the wire: the flag of each, and how its value is written (1.8.3, class basic)."""
 
-_USUAL = ("content_type", "delivery_mode", "message_id")
+_USUAL = frozenset(("content_type", "delivery_mode", "message_id"))
 _USUAL_FLAGS = struct.pack(">H", sum(_PROPERTIES[name][0] for name in _USUAL))
+
+
+@lru_cache(maxsize=256)
+def _usual_start(content_type: str, delivery_mode: int) -> bytes:
+    """What stands before the message id of a message with the usual properties: the same for most of them."""
+    return _USUAL_FLAGS + encode_short(content_type) + _octet(delivery_mode)
 
 
 def encode_properties(properties: Mapping[str, Any]) -> bytes:
     """Flags and values of the properties that are given, by their names in AMQP."""
-    if len(properties) == len(_USUAL) and all(name in properties for name in _USUAL):
-        mode = _octet(properties["delivery_mode"])
-        return _USUAL_FLAGS + encode_short(properties["content_type"]) + mode + encode_short(properties["message_id"])
+    if properties.keys() == _USUAL:
+        start = _usual_start(properties["content_type"], properties["delivery_mode"])
+        return start + encode_short(properties["message_id"])
     flags, values = 0, []
     for name, (flag, encode) in _PROPERTIES.items():
         if name in properties:

@@ -1,0 +1,147 @@
+"""Where the outcome of one message goes, and where callers wait for it. No thread that tells one ever waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from durable_ws.exceptions import PublishError
+from durable_ws.receipt import Receipt
+
+__all__ = ["Call", "Outcome"]
+
+_MADE: dict[str, Callable[[], Any]] = {
+    "_condition": threading.Condition,
+    "_waiters": list,
+    "_done_callbacks": list,
+    "_sleepers": list,
+}
+"""What an :class:`Outcome` makes when somebody asks for it: all but the last under the names of the class above it."""
+
+_PENDING, _FINISHED = "PENDING", "FINISHED"  # as concurrent.futures calls them
+
+
+class Call:
+    """Where one caller waits for the outcome: less than a future, and a wait that no signal handler's error breaks."""
+
+    __slots__ = ("_lock", "_outcome")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._outcome: Receipt | PublishError | None = None
+
+    def done(self) -> bool:
+        """Whether it was told."""
+        return self._outcome is not None
+
+    def set_result(self, receipt: Receipt) -> None:
+        """The broker has confirmed it."""
+        self._outcome = receipt
+        self._lock.release()
+
+    def set_exception(self, error: PublishError) -> None:
+        """It could not be promised."""
+        self._outcome = error
+        self._lock.release()
+
+    def wait(self) -> Receipt:
+        """The receipt, or the error raised; for one thread, once."""
+        self._lock.acquire()
+        outcome = self._outcome
+        if not isinstance(outcome, Receipt):
+            assert outcome is not None  # noqa: S101 - the lock was released
+            raise outcome
+        return outcome
+
+
+class Outcome(Future[Receipt]):
+    """The future of one message, which can't be cancelled once it may be written.
+
+    A plain future has a condition and three lists, about a kilobyte, and takes its lock at each step; a window full of
+    them does not fit into a processor's cache. This one makes them when somebody first asks for them (callbacks,
+    :func:`concurrent.futures.wait`, …), which most never do; who waits for the result, waits on a lock of its own. So a
+    signal handler that publishes may interrupt a thread that waits for a result.
+
+    Nothing here can be lost between two threads: who tells sets the state, and then looks who is to be told; who asks
+    makes known whom to tell, and then looks at the state.
+    """
+
+    _asked = False  # whether any of these was made
+
+    def __init__(self) -> None:  # without that of the class above, which makes all of it
+        self._state = _PENDING
+        self._result: Receipt | None = None
+        self._exception: PublishError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        make = _MADE.get(name)
+        if make is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        made = self.__dict__.setdefault(name, make())  # one for all, whichever thread is first
+        self._asked = True
+        return made
+
+    def cancel(self) -> bool:
+        """What may be written can't be cancelled."""
+        return False
+
+    def done(self) -> bool:
+        """Whether it was told."""
+        return self._state is _FINISHED
+
+    def result(self, timeout: float | None = None) -> Receipt:
+        """See :meth:`concurrent.futures.Future.result`."""
+        if self._state is not _FINISHED:
+            self._wait(timeout)
+        try:
+            if self._exception is not None:
+                raise self._exception
+            assert self._result is not None  # noqa: S101 - it is one of the two
+            return self._result
+        finally:
+            self = None  # type: ignore[assignment]  # or the error and its traceback would hold each other
+
+    def exception(self, timeout: float | None = None) -> PublishError | None:
+        """See :meth:`concurrent.futures.Future.exception`."""
+        if self._state is not _FINISHED:
+            self._wait(timeout)
+        return self._exception
+
+    def set_result(self, receipt: Receipt) -> None:
+        """The broker has confirmed it."""
+        self._result = receipt
+        self._state = _FINISHED
+        if self._asked:
+            self._tell()
+
+    def set_exception(self, error: BaseException | None) -> None:
+        """It could not be promised."""
+        assert isinstance(error, PublishError)  # noqa: S101 - the pool gives no other
+        self._exception = error
+        self._state = _FINISHED
+        if self._asked:
+            self._tell()
+
+    def _tell(self) -> None:
+        made = self.__dict__
+        for sleeper in tuple(made.get("_sleepers", ())):
+            sleeper.release()
+        if "_condition" in made:  # somebody has looked at it by way of the class above
+            with self._condition:
+                for waiter in self._waiters:
+                    (waiter.add_exception if self._exception else waiter.add_result)(self)
+                self._condition.notify_all()
+            self._invoke_callbacks()
+
+    def _wait(self, timeout: float | None) -> None:
+        sleeper = threading.Lock()
+        sleeper.acquire()
+        self._sleepers.append(sleeper)
+        if self._state is not _FINISHED:
+            sleeper.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX))
+        if self._state is not _FINISHED:
+            self._sleepers.remove(sleeper)
+            raise TimeoutError
