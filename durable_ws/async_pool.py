@@ -8,7 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Hashable
-from typing import Any, cast
+from typing import Any
 
 from durable_ws.exceptions import InvalidState, NotSent
 from durable_ws.job import Job
@@ -36,6 +36,7 @@ class Pending(asyncio.Future[Receipt]):
 
     Attributes:
         message_id: of the message.
+        job: until it has its outcome, or is cancelled.
         fate: once cancelled, ``"not sent"`` or ``"outcome unknown"``; else None.
     """
 
@@ -44,13 +45,13 @@ class Pending(asyncio.Future[Receipt]):
     def __init__(self, pool: AsyncPool, message_id: str) -> None:
         super().__init__(loop=pool.loop)
         self._pool = pool
-        self._job: Job | None = None
+        self.job: Job | None = None
         self.message_id = message_id
 
     def cancel(self, msg: Any | None = None) -> bool:
         """See the class; returns whether it was not settled before."""
         cancelled = super().cancel(msg)
-        job, self._job = self._job, None
+        job, self.job = self.job, None
         if cancelled and job is not None:
             self.fate = self._pool.cancelled(job)
         return cancelled
@@ -81,8 +82,8 @@ class AsyncPool:
         self._idle: asyncio.Future[None] | None = None
         self._links = Links(loop, settings, max_connections=max_connections, window=window, on_settled=self._on_settled)
 
-    async def submit(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> Pending:
-        """Take in a message; waits while the window is full.
+    def begin(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> tuple[Pending, Job]:
+        """Make what :meth:`enter` takes, or if it does not, :meth:`enter_later`.
 
         Args:
             message: what to publish.
@@ -91,47 +92,46 @@ class AsyncPool:
             require_route: whether a returned message is an error.
 
         Returns:
-            A future of the receipt, or of a PublishError, by the deadline.
+            A future of the receipt, or of a PublishError, by the deadline; and its job.
+        """
+        pending = Pending(self, message.message_id)
+        deadline = self.loop.time() + timeout_s
+        pending.job = job = Job(message, time.monotonic(), deadline, lane, require_route, pending)
+        return pending, job
+
+    def enter(self, job: Job) -> bool:
+        """Take in a job, if there is room for it in the window and nobody waits for that; whether it was."""
+        size = len(job.message.body)
+        if self._closing is not None or self._waiting or not self._admits(size):
+            return False
+        self._under_way += 1
+        self._under_way_bytes += size
+        self._put(job)
+        return True
+
+    async def enter_later(self, job: Job) -> None:
+        """Wait for room, and take the job in; else it is settled as not sent.
 
         Raises:
-            CancelledError: while it waited for room; the message was not taken in.
+            CancelledError: the message was not taken in.
         """
-        deadline = self.loop.time() + timeout_s
-        future = Pending(self, message.message_id)
-        job = Job(message, time.monotonic(), deadline, lane, require_route, future)
-        size = len(message.body)
-        if self._closing is None and not self._waiting and self._admits(size):
-            self._under_way += 1
-            self._under_way_bytes += size
+        try:
+            room = await self._room(len(job.message.body), job.deadline)
+        except BaseException:
+            self._observe(job, Fate.NOT_SENT, 0, "the call was cancelled")
+            raise
+        if room:
+            self._put(job)
         else:
-            try:
-                room = await self._room(size, deadline)
-            except BaseException:
-                self._observe(job, Fate.NOT_SENT, 0, "the call was cancelled")
-                raise
-            if not room:
-                reason = "the publisher was closed" if self._closing else "the deadline passed in a full window"
-                job.settle(Fate.NOT_SENT, 0, reason)
-                self._observe(job, Fate.NOT_SENT, 0, reason)
-                return future
-        future._job = job
-        if self._under_way == 1 and not self._woken:
-            self._links.take_in((job,))  # nobody else is at it: one more round of the loop would gain nothing
-        else:  # with what else is submitted in this round of the loop: one write for all of it
-            self._inbox.append(job)
-            if not self._woken:
-                self._woken = True
-                self.loop.call_soon(self._take_in_last)
-            elif len(self._inbox) >= _ONE_WRITE:
-                self._take_in()
-        return future
+            reason = "the publisher was closed" if self._closing else "the deadline passed in a full window"
+            job.settle(Fate.NOT_SENT, 0, reason)
+            self._observe(job, Fate.NOT_SENT, 0, reason)
 
     def cancelled(self, job: Job) -> str:
         """Nobody waits for the job any more; what is known of it."""
         if job.link is None:
             return NotSent.outcome  # it is still in the inbox, which leaves it out
-        written = job.entry is not None and job.entry.doubts > 0
-        job.link.cancel(job, "the call was cancelled")
+        written = job.link.cancel(job, "the call was cancelled")
         return "outcome unknown" if written else NotSent.outcome
 
     def health(self, *, closed: bool) -> Health:
@@ -149,6 +149,17 @@ class AsyncPool:
         await asyncio.shield(self._closing)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _put(self, job: Job) -> None:
+        if self._under_way == 1 and not self._woken:
+            self._links.take_in((job,))  # nobody else is at it: one more round of the loop would gain nothing
+        else:  # with what else is submitted in this round of the loop: one write for all of it
+            self._inbox.append(job)
+            if not self._woken:
+                self._woken = True
+                self.loop.call_soon(self._take_in_last)
+            elif len(self._inbox) >= _ONE_WRITE:
+                self._take_in()
 
     async def _close(self, timeout_s: float) -> None:
         for future, _ in self._waiting:
@@ -225,8 +236,10 @@ class AsyncPool:
         size = 0
         for job, fate, attempts, reason in events:
             size += len(job.message.body)
-            cast("Pending", job.future)._job = None
-            if job.future.done():
+            future = job.future
+            assert isinstance(future, Pending)  # noqa: S101 - see begin
+            future.job = None
+            if future.done():
                 logger.info("message %s was cancelled: %s", job.message.message_id, fate.value)
             job.settle(fate, attempts, reason)
         if self._observer is not None:

@@ -14,6 +14,7 @@ from durable_ws.async_pool import AsyncPool, Pending
 from durable_ws.batch import receipts_of
 from durable_ws.exceptions import InvalidState
 from durable_ws.exchanges import Exchange
+from durable_ws.job import Job
 from durable_ws.message import MAX_SIZE_BYTES
 from durable_ws.observe import Health, Observer, no_health
 from durable_ws.options import flag, options_from, seconds
@@ -102,16 +103,11 @@ class AsyncPublisher:
             ConfigError, NotSent, Nacked, Unroutable, OutcomeUnknown: as :meth:`durable_ws.Publisher.publish`.
             InvalidState: the publisher is closed, or belongs to another loop or process.
         """
-        pending = await self._submit(
-            asyncio.current_task(),
-            payload,
-            to,
-            routing_key,
-            message_id=message_id,
-            require_route=require_route,
-            timeout=timeout,
-            **properties,
+        pool, pending, job = self._begin(
+            asyncio.current_task(), payload, to, routing_key, message_id, require_route, timeout, properties
         )
+        if not pool.enter(job):
+            await pool.enter_later(job)
         try:
             return await pending
         except asyncio.CancelledError as exc:
@@ -233,6 +229,22 @@ class AsyncPublisher:
         timeout: float | None = None,  # noqa: ASYNC109 - the publisher's own word, and not only a limit of the wait
         **properties: Any,
     ) -> Pending:
+        pool, pending, job = self._begin(lane, payload, to, routing_key, message_id, require_route, timeout, properties)
+        if not pool.enter(job):
+            await pool.enter_later(job)
+        return pending
+
+    def _begin(
+        self,
+        lane: Hashable,
+        payload: object,
+        to: str,
+        routing_key: str,
+        message_id: str | None,
+        require_route: bool | None,
+        timeout: float | None,
+        properties: Mapping[str, Any],
+    ) -> tuple[AsyncPool, Pending, Job]:
         options = self._options
         timeout_s = options.timeout if timeout is None else seconds("timeout", timeout)
         message = options.message(payload, to, routing_key, message_id, properties)
@@ -240,7 +252,8 @@ class AsyncPublisher:
         pool = self._running_pool()
         if options.observer is not None:  # from here on each message has an outcome
             message = options.observer.take(message)
-        return await pool.submit(message, timeout_s=timeout_s, lane=lane, require_route=required)
+        pending, job = pool.begin(message, timeout_s=timeout_s, lane=lane, require_route=required)
+        return pool, pending, job
 
     def _running_pool(self) -> AsyncPool:
         if self._closed:

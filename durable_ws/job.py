@@ -38,8 +38,8 @@ class Promise(Protocol):
 class Holder(Protocol):
     """Who has a job once it was taken in: a link."""
 
-    def cancel(self, job: Job, reason: str, /) -> None:
-        """Settle the job now."""
+    def cancel(self, job: Job, reason: str, /) -> bool:
+        """Settle the job now; whether it had been written."""
 
 
 class Job:

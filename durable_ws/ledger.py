@@ -137,6 +137,26 @@ class Ledger(Generic[_K]):
             self._events = []
         return events
 
+    def is_idle(self, exchange: str) -> bool:
+        """Whether nothing is under way, and a message for this exchange could be written at once."""
+        return (
+            self._open
+            and not self._unsettled
+            and not self._unconfirmed
+            and self._blocked is None
+            and exchange in self._declared
+        )
+
+    @property
+    def declared_exchanges(self) -> frozenset[str]:
+        """Those that are known to be there."""
+        return frozenset(self._declared)
+
+    @property
+    def next_tag(self) -> int:
+        """The tag of the next write on the present channel."""
+        return self._next_tag
+
     # --- inputs -----------------------------------------------------------------------------------
 
     def publish(self, key: _K, message_id: str, exchange: str, deadline: float) -> Entry[_K]:
@@ -146,11 +166,7 @@ class Ledger(Generic[_K]):
             What :meth:`cancel` takes.
         """
         entry = Entry(key, message_id, exchange, deadline)
-        self._unsettled += 1
-        if self._deadlines and deadline < self._deadlines[-1].deadline:
-            heapq.heappush(self._odd_deadlines, (deadline, next(self._arrival), entry))
-        else:
-            self._deadlines.append(entry)
+        self._expect_by(entry)
         self._queue(entry)
         return entry
 
@@ -201,6 +217,34 @@ class Ledger(Generic[_K]):
             return entry.key
         return None
 
+    def write_alone(self) -> int:
+        """The tag of a message that is written without an entry here; only while :meth:`is_idle`.
+
+        If its confirm comes before anything else happens, that is all; else :meth:`adopt` it first.
+        """
+        tag = self._next_tag
+        self._next_tag += 1
+        return tag
+
+    def skip_to(self, tag: int) -> None:
+        """Others have written on the channel while nothing was under way here: the next tag is this one."""
+        self._next_tag = tag
+
+    def adopt(self, key: _K, message_id: str, exchange: str, deadline: float, tag: int | None) -> Entry[_K]:
+        """Take in a message that was written already, once, and not answered yet; as :meth:`publish`.
+
+        ``tag`` is that of :meth:`write_alone`, or None: the channel on which it was written is lost.
+        """
+        entry = Entry(key, message_id, exchange, deadline)
+        entry.attempts = entry.doubts = 1
+        self._expect_by(entry)
+        if tag is None:
+            self._queue(entry)
+        else:
+            self._unconfirmed[tag] = entry
+            self._by_id[message_id] = entry
+        return entry
+
     def unwritten(self, reason: str) -> None:
         """What the last :meth:`write` told to write can't be said on this connection: it is refused, and not written.
 
@@ -246,10 +290,13 @@ class Ledger(Generic[_K]):
         self._trouble = reason
 
     def lost(self, reason: str) -> None:
-        """The channel is gone: what is unconfirmed is written again on the next one, before all else."""
+        """The connection is gone: what is unconfirmed is written again on the next one, before all else."""
+        self._blocked = None
+        self._lose_channel(reason)
+
+    def _lose_channel(self, reason: str) -> None:
         self._trouble = reason
         self._open = False
-        self._blocked = None
         again: deque[Entry[_K]] = deque()
         for entry in self._unconfirmed.values():
             again.append(entry)
@@ -266,7 +313,10 @@ class Ledger(Generic[_K]):
                 self._queue(entry)
 
     def poisoned(self, reason: str) -> None:
-        """The broker closed the channel for an error of something that was written on it; ends in :meth:`lost`.
+        """The broker closed the channel for an error of something that was written on it.
+
+        An alarm goes on: the broker does not tell of it again. Should the connection have gone, too, call :meth:`lost`
+        besides.
 
         A message that was alone on the channel for this reason already is the culprit, and settled. The others are
         written again, each alone.
@@ -278,7 +328,7 @@ class Ledger(Generic[_K]):
             if entry.alone:
                 self._settle(entry, Fate.UNKNOWN if entry.doubts else Fate.REFUSED, reason)
             entry.alone = True
-        self.lost(reason)
+        self._lose_channel(reason)
 
     def refused(self, reason: str) -> None:
         """The broker refuses the connection for good (login, vhost): nothing that waits can be published."""
@@ -294,6 +344,14 @@ class Ledger(Generic[_K]):
         self._give_up(math.inf, reason, unwritten=Fate.NOT_SENT)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _expect_by(self, entry: Entry[_K]) -> None:
+        """From here on it is unsettled, until its deadline at most."""
+        self._unsettled += 1
+        if self._deadlines and entry.deadline < self._deadlines[-1].deadline:
+            heapq.heappush(self._odd_deadlines, (entry.deadline, next(self._arrival), entry))
+        else:
+            self._deadlines.append(entry)
 
     def _queue(self, entry: Entry[_K]) -> None:
         """Line the message up to be written; one whose exchange is not declared stays out of the others' way."""

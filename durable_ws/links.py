@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Sequence
+from weakref import WeakKeyDictionary
 
 from durable_ws.job import Job
 from durable_ws.ledger import Settled
 from durable_ws.link import Link, LinkSettings
+from durable_ws.loan import Loan
 from durable_ws.observe import Health
 
 __all__ = ["Links"]
@@ -47,12 +49,18 @@ class Links:
         self._on_settled = on_settled
         self._lanes: dict[Hashable, list[int]] = {}  # how much of each is under way
         self._lane_links: dict[Hashable, Link] = {}
+        self._lenders: WeakKeyDictionary[Loan, Link] = WeakKeyDictionary()
         self.all: list[Link] = []
         self.jobs: set[Job] = set()
         """What is under way."""
 
-    def take_in(self, jobs: Iterable[Job]) -> None:
+    def take_in(self, jobs: Sequence[Job]) -> None:
         """Begin to publish these, in this order; their deadlines are on the loop's clock."""
+        if len(jobs) == 1 and not self.jobs:
+            (job,) = jobs
+            self.jobs.add(job)
+            self._choose(job.lane).publish_alone(job)
+            return
         touched: dict[Link, None] = {}
         for job in jobs:
             link = self._choose(job.lane)
@@ -61,6 +69,35 @@ class Links:
             touched[link] = None
         for link in touched:
             link.pump()
+
+    def lend(self, give_back: Callable[[Loan], None]) -> Loan | None:
+        """Lend a link, while nothing is under way; until :meth:`end_loan` nothing may be taken in.
+
+        Args:
+            give_back: see :class:`Loan`.
+        """
+        if self.jobs:
+            return None
+        for link in self.all:
+            loan = link.lend(give_back)
+            if loan is not None:
+                self._lenders[loan] = link
+                return loan
+        return None
+
+    def give_up(self, loan: Loan, reason: str) -> None:
+        """Go on without the connection of a loan that does not end."""
+        self._lenders[loan].abort(reason)
+
+    def end_loan(self, loan: Loan) -> None:
+        """Take back a loan that has ended; what is under way on it is from here on under way here."""
+        link = self._lenders.pop(loan, None)
+        if link is None:  # it was told before
+            return
+        if loan.job is not None:
+            self.jobs.add(loan.job)
+            self._enlist(loan.job.lane, link)
+        link.end_loan(loan)
 
     async def close(self) -> None:
         """Give up on what is not settled and end the connections, in order if the broker answers within a second."""
@@ -90,15 +127,22 @@ class Links:
             link.abort(reason)
 
     def _choose(self, lane: Hashable) -> Link:
-        count = self._lanes.get(lane)
-        if count is not None:
-            count[0] += 1
-            return self._lane_links[lane]
-        link = min(self.all, key=_load, default=None) or self._add_link()
+        if lane in self._lanes:
+            return self._enlist(lane, self._lane_links[lane])
+        links = self.all
+        link = links[0] if len(links) == 1 else min(links, key=_load, default=None) or self._add_link()
         if link.load >= self._share and len(self.all) < self._max_connections:
             link = self._add_link()
-        self._lanes[lane] = [1]
-        self._lane_links[lane] = link
+        return self._enlist(lane, link)
+
+    def _enlist(self, lane: Hashable, link: Link) -> Link:
+        """One more of the lane is under way, on this link if none of it was."""
+        count = self._lanes.get(lane)
+        if count is None:
+            self._lanes[lane] = [1]
+            self._lane_links[lane] = link
+        else:
+            count[0] += 1
         return link
 
     def _add_link(self) -> Link:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from durable_ws.amqp.content import encode_address, encode_properties
+from durable_ws.amqp.content import encode_address, encode_properties, encode_usual_properties
 from durable_ws.exceptions import ConfigError, closest
 from durable_ws.observe import MessageTaken
 from durable_ws.table import checked_table
@@ -97,17 +97,20 @@ def build(
     elif _short_text("message_id", message_id) == "":
         raise ConfigError("message_id", "is empty", "Leave it out to get a new one.")
     checked: dict[str, Any] = {"content_type": content_type, "delivery_mode": 2, "message_id": message_id}
-    if properties:
+    if not properties:
+        header = encode_usual_properties(content_type, 2, message_id)
+    else:
         for name, value in properties.items():
             check = _CHECKS.get(name)
             if check is None:
                 raise ConfigError(name, "is no property of a message", _suggest(name))
             if value is not None:
                 checked[name] = check(name, value)
+        header = encode_properties(checked)
     if not isinstance(routing_key, str):
         _short_text("routing_key", routing_key)  # says so
     address = _address(exchange, routing_key)
-    return Message(exchange, routing_key, body, checked, message_id, address, encode_properties(checked))
+    return Message(exchange, routing_key, body, checked, message_id, address, header)
 
 
 @lru_cache(maxsize=1024)
@@ -127,11 +130,13 @@ def with_headers(message: Message, headers: Mapping[str, Any]) -> Message:
     return message._replace(properties=properties, header=encode_properties(properties))
 
 
+_VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}  # RFC 9562, 4.1: the first two bits are 10
+
+
 def _new_id() -> str:
     """A random UUID (RFC 9562, version 4), made in a third of the time that :func:`uuid.uuid4` takes."""
     digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def encode_payload(payload: object) -> tuple[bytes, str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
+from durable_ws.lender import Lender
 from durable_ws.link import Link, LinkSettings
 from durable_ws.links import Links
 from durable_ws.loop import Loop
@@ -79,6 +80,13 @@ class Pool:
         self._all = Links(
             self._loop, settings, max_connections=max_connections, window=window, on_settled=self._on_settled
         )
+        self._lender = Lender(
+            self._loop,
+            self._all,
+            on_joined=self._on_joined,
+            on_ended=self._on_loan_ended,
+            wanted=self._observer is None,  # which is told on the I/O thread
+        )
         self._thread = threading.Thread(target=self._run, name="durable_ws", daemon=True)
         self._thread.start()
 
@@ -94,7 +102,11 @@ class Pool:
         """
         call = Call()
         began = time.monotonic()
-        self._put(Job(message, began, began + timeout_s, lane, require_route, call))
+        job = Job(message, began, began + timeout_s, lane, require_route, call)
+        loan = self._lender.loan
+        if loan is not None and (receipt := loan.publish(job, call)) is not None:
+            return receipt
+        self._put(job)
         return call.wait()
 
     def submit(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> Future[Receipt]:
@@ -174,7 +186,7 @@ class Pool:
 
     def health(self, *, closed: bool) -> Health:
         """How the connections are now, of a publisher that was closed or not; any thread may ask, and never waits."""
-        return self._all.health(under_way=self._under_way, closed=closed)
+        return self._all.health(under_way=self._under_way + self._lender.under_way, closed=closed)
 
     def close(self, timeout_s: float) -> None:
         """Wait for what is under way, then close the connections and end the thread. Idempotent.
@@ -232,7 +244,7 @@ class Pool:
     async def _serve(self) -> None:
         await self._stopping.wait()
         self._take_in()
-        while self._all.jobs and time.monotonic() < self._close_by:
+        while (self._all.jobs or self._lender.loan is not None) and time.monotonic() < self._close_by:
             self._look_again.clear()
             try:
                 async with asyncio.timeout(self._close_by - time.monotonic()):
@@ -251,9 +263,12 @@ class Pool:
             self._lock.release()
         else:  # whoever holds it may be in a signal handler that waits for us: go on without
             self._loop.call_later(_LOCK_S, self._take_in)
+        if (self._inbox or self._closing) and not self._lender.end():
+            return  # in a moment
         jobs, inbox = [], self._inbox
         while inbox:
             jobs.append(inbox.popleft())
+        self._lender.count(jobs)
         self._all.take_in(jobs)
 
     def _on_settled(self, events: list[Settled[Job]]) -> None:
@@ -264,6 +279,7 @@ class Pool:
         self._make_room()
         if not self._all.jobs:
             self._look_again.set()
+        self._lender.settled(may_lend=not self._closing)
         for job, fate, attempts, reason in events:
             job.settle(fate, attempts, reason)
         if self._observer is not None:
@@ -282,6 +298,16 @@ class Pool:
             self._lock.release()
         self._wake(left)
 
+    def _on_joined(self, job: Job) -> None:
+        """A message that a thread has written by itself is among the others from here on: it takes its room."""
+        self._left -= 1
+        self._left_bytes -= len(job.message.body)
+        self._make_room()
+
+    def _on_loan_ended(self) -> None:
+        self._take_in()
+        self._look_again.set()
+
     def _drop_all(self) -> None:
         """Nobody may wait for ever, whatever ended the thread."""
         reason = "the publisher's I/O thread has ended"
@@ -290,3 +316,4 @@ class Pool:
             self._observe(job, Fate.UNKNOWN, 1, reason)
         for job in self._inbox:
             self._turn_away(job, reason)
+        self._lender.drop()

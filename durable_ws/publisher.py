@@ -132,17 +132,8 @@ class Publisher:
             OutcomeUnknown: it was written, and no confirm came by the deadline.
             InvalidState: the publisher is closed.
         """
-        return self._begin(
-            Pool.call,
-            threading.get_ident(),
-            payload,
-            to,
-            routing_key,
-            message_id=message_id,
-            require_route=require_route,
-            timeout=timeout,
-            **properties,
-        )
+        lane = threading.get_ident()
+        return self._begin(Pool.call, lane, payload, to, routing_key, message_id, require_route, timeout, properties)
 
     def submit(
         self,
@@ -168,16 +159,8 @@ class Publisher:
         Raises:
             ConfigError, InvalidState: as publish.
         """
-        return self._submit(
-            threading.get_ident(),
-            payload,
-            to,
-            routing_key,
-            message_id=message_id,
-            require_route=require_route,
-            timeout=timeout,
-            **properties,
-        )
+        lane = threading.get_ident()
+        return self._begin(Pool.submit, lane, payload, to, routing_key, message_id, require_route, timeout, properties)
 
     def batch(self) -> Batch:
         """Publish many messages pipelined; see :class:`Batch`."""
@@ -233,12 +216,8 @@ class Publisher:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _submit(self, *arguments: Any, **options: Any) -> Future[Receipt]:
-        return self._begin(Pool.submit, *arguments, **options)
-
-    def _begin(
+    def _submit(
         self,
-        put: Callable[..., _T],
         lane: Hashable,
         payload: object,
         to: str,
@@ -249,6 +228,20 @@ class Publisher:
         require_route: bool | None = None,
         timeout: float | None = None,
         **properties: Any,
+    ) -> Future[Receipt]:
+        return self._begin(Pool.submit, lane, payload, to, routing_key, message_id, require_route, timeout, properties)
+
+    def _begin(  # noqa: PLR0913, RUF100
+        self,
+        put: Callable[..., _T],
+        lane: Hashable,
+        payload: object,
+        to: str,
+        routing_key: str,
+        message_id: str | None,
+        require_route: bool | None,
+        timeout: float | None,
+        properties: Mapping[str, Any],
     ) -> _T:
         """Make the message and put it into the pool, by either of the pool's two ways."""
         options = self._options

@@ -52,6 +52,7 @@ class Session(asyncio.BufferedProtocol):
         on_events: gets what the broker says, in its order; what it asks of ``connection`` meanwhile is sent at once.
         on_end: called once, last of all.
         on_writable: called when the socket takes data again after ``writable`` was False.
+        on_expected: called when what is expected has come, see :meth:`expect`.
     """
 
     def __init__(  # noqa: PLR0913, RUF100
@@ -64,6 +65,7 @@ class Session(asyncio.BufferedProtocol):
         on_events: Callable[[list[Event]], None],
         on_end: Callable[[End], None],
         on_writable: Callable[[], None],
+        on_expected: Callable[[], None],
     ) -> None:
         self.connection = Connection(address.offer())
         self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
@@ -75,6 +77,9 @@ class Session(asyncio.BufferedProtocol):
         self._on_events = on_events
         self._on_end = on_end
         self._on_writable = on_writable
+        self._on_expected = on_expected
+        self._expected: bytes | None = None
+        self._lent: socket.socket | None = None
         self._transport: asyncio.Transport | None = None
         self._opened = False
         self._reason: str | None = None  # what ended it, where that is known before the socket tells
@@ -98,9 +103,46 @@ class Session(asyncio.BufferedProtocol):
         if data and self._transport is not None:
             self._transport.write(data)
 
+    def expect(self, data: bytes | None) -> None:
+        """If these very bytes come next, ``on_expected`` is called instead of ``on_events``; None: nothing is expected.
+
+        They are whole frames, and the connection must be between frames.
+        """
+        self._expected = data
+
+    def lend(self) -> socket.socket | None:
+        """Another handle of the socket, for who reads and writes in place of the session until :meth:`take_back`.
+
+        None: not this one (TLS), or not now, as there is something to send.
+        """
+        self.flush()
+        transport = self._transport
+        if transport is None or self._lent is not None or self._ended or not self.writable:
+            return None
+        if transport.get_extra_info("ssl_object") is not None or transport.get_write_buffer_size():
+            return None
+        try:
+            self._lent = transport.get_extra_info("socket").dup()
+        except OSError:  # too many open files
+            return None
+        transport.pause_reading()
+        return self._lent
+
+    def take_back(self, unsent: bytes, received: bytes) -> None:
+        """Go on after :meth:`lend`, with what could not be sent meanwhile, and what was received and not dealt with."""
+        self._lent = None
+        if self._transport is None or self._ended:
+            return
+        self.connection.conversed()
+        if unsent:
+            self._transport.write(unsent)
+        self._transport.resume_reading()
+        if received:
+            self._receive(received)
+
     def close(self) -> None:
         """End in order, with a word to the broker; where there is nobody yet to say it to, at once."""
-        if not self.connection.is_open:
+        if not self.connection.is_open or self._lent is not None:
             self.abort("the publisher was closed")
             return
         self.connection.close()
@@ -109,6 +151,7 @@ class Session(asyncio.BufferedProtocol):
     def abort(self, reason: str) -> None:
         """End at once, without a word."""
         self._because(reason)
+        self._shut()
         if self._transport is not None:
             self._transport.abort()
         elif self._dialling is not None:
@@ -139,7 +182,16 @@ class Session(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """See :class:`asyncio.BufferedProtocol`."""
         connection = self.connection
-        events = connection.receive(bytes(self._buffer[:nbytes]))
+        expected, self._expected = self._expected, None
+        if expected is not None and self._buffer[:nbytes] == expected:
+            connection.heard()
+            self._on_expected()
+            return
+        self._receive(bytes(self._buffer[:nbytes]))
+
+    def _receive(self, data: bytes) -> None:
+        connection = self.connection
+        events = connection.receive(data)
         if not self._opened or connection.is_dead:
             self._look(events)
         elif self._address.blocked_connection_timeout is not None:
@@ -222,6 +274,8 @@ class Session(asyncio.BufferedProtocol):
                 self._blocked_limit = self._loop.call_later(limit_s, self.abort, reason)
 
     def _tick(self) -> None:
+        if self._lent is not None:  # whoever has it says and hears enough
+            self.connection.conversed()
         self._look(self.connection.tick())
         self.flush()
         if self.connection.is_dead and self._transport is not None:
@@ -232,6 +286,12 @@ class Session(asyncio.BufferedProtocol):
     def _on_limit(self) -> None:
         self._limit = None
         self.abort(f"timeout, no AMQP connection to {self._where} in {self._address.stack_timeout:g} s")
+
+    def _shut(self) -> None:
+        """Whoever has the socket is to hear of the end."""
+        if self._lent is not None:
+            with contextlib.suppress(OSError):  # it has ended already
+                self._lent.shutdown(socket.SHUT_RDWR)
 
     def _because(self, reason: str) -> None:
         if self._reason is None:
@@ -248,6 +308,7 @@ class Session(asyncio.BufferedProtocol):
             return
         self._ended = True
         self.writable = False
+        self._shut()
         self._drop_limits()
         self._on_end(End(reason, self._opened, self._closed, self._refused))
 

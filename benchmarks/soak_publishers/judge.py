@@ -105,9 +105,19 @@ class Books:
         keys: the routing keys that it uses.
         totals: is added to.
         slack_s: so much after its deadline a call may end.
+        observed: whether the publisher has an observer.
     """
 
-    def __init__(self, program: str, keys: Mapping[str, Key], totals: Totals, slack_s: float = SLACK_S) -> None:
+    def __init__(
+        self,
+        program: str,
+        keys: Mapping[str, Key],
+        totals: Totals,
+        slack_s: float = SLACK_S,
+        *,
+        observed: bool = True,
+    ) -> None:
+        self._has_observer = observed
         self._program = program
         self._keys = keys
         self._totals = totals
@@ -214,7 +224,7 @@ class Books:
     def _judge_observed(self, message: Told, told: MessageTold, life: str) -> int | None:
         """Hold what the observer was told against it; the attempts that it was told of, if that is known."""
         message_id = told.message_id or message.message_id
-        if message_id is None:
+        if message_id is None or not self._has_observer:
             return None
         observed = self._observed.get((message_id, message.key), [])
         if told.outcome == "nothing":

@@ -25,7 +25,7 @@ from benchmarks.soak_publishers.records import Census
 from benchmarks.soak_publishers.telling import Teller, Watcher, census, held, watch_logs
 from durable_ws import AsyncPublisher, Exchange, Publisher
 
-__all__ = ["main"]
+__all__ = ["is_observed", "main"]
 
 _CLOSE_S = 3.0
 _OBSERVER_S = 30.0
@@ -33,7 +33,12 @@ _LOG_S = 30.0
 _AND_CONNECTIONS_S = 2.0  # for what close() has to say to the broker
 
 
-def _settings(watcher: Watcher, heartbeat_s: int) -> dict[str, Any]:
+def is_observed(kind: str, callers: int) -> bool:
+    """Whether the publisher has an observer: a single thread's has none, as the publisher knows a shorter way then."""
+    return kind == "tasks" or callers > 1
+
+
+def _settings(watcher: Watcher | None, heartbeat_s: int) -> dict[str, Any]:
     """A publisher that is pressed: a small window, few connections, and no long pauses before it connects again."""
     return {
         "exchanges": {"pubsub": Exchange(EXCHANGE)},
@@ -52,7 +57,8 @@ def _threads(url: str, drawers: list[Drawer], teller: Teller, heartbeat_s: int) 
     watcher = Watcher(teller)
     before = census("before")
     teller.tell(before)
-    publisher = Publisher(url, **_settings(watcher, heartbeat_s))
+    observed = is_observed("threads", len(drawers))
+    publisher = Publisher(url, **_settings(watcher if observed else None, heartbeat_s))
     callers = Callers(publisher, teller, drawers)
     round_ = 0
     for line in sys.stdin:
@@ -150,7 +156,8 @@ def main(arguments: list[str]) -> None:
     teller = Teller(sys.stdout.buffer)
     watch_logs(teller)
     tasks = kind == "tasks"
-    drawers = [Drawer(int(seed), "a" if tasks else "s", number, cancels=tasks) for number in range(int(callers))]
+    letter, count = "a" if tasks else "s", int(callers)
+    drawers = [Drawer(int(seed), letter, number, cancels=tasks, alone=count == 1) for number in range(count)]
     if tasks:
         asyncio.run(_tasks(url, drawers, teller, int(heartbeat_s)))
     else:

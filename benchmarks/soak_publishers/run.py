@@ -21,6 +21,7 @@ from benchmarks.soak_publishers.judge import SLACK_S, Books, Wrong
 from benchmarks.soak_publishers.leaks import Sample, census_wrongs, memory_of, memory_wrongs
 from benchmarks.soak_publishers.outcome import Outcome
 from benchmarks.soak_publishers.plan import Act
+from benchmarks.soak_publishers.program import is_observed
 from benchmarks.soak_publishers.queues import drain, make_queues, remove
 from benchmarks.soak_publishers.records import Census, ConnectionFact, Held, Record, Trouble
 from benchmarks.soak_publishers.seen import SEEN_BY
@@ -58,7 +59,7 @@ def soak(
             called. The next one is drawn only when it is to begin.
         seed: of callers and cuts.
         programs: which publishers.
-        callers: of each.
+        callers: of each; a single one publishes one message at a time, without pauses.
         slack_s: so much after its deadline a call may end.
         tell: takes a line of progress.
 
@@ -131,7 +132,7 @@ class _Stand:
         self._outcome = outcome
         self._began = began
         self._news = threading.Condition()
-        self._books = Books(kind, KEYS, outcome.totals, outcome.slack_s)
+        self._books = Books(kind, KEYS, outcome.totals, outcome.slack_s, observed=is_observed(kind, callers))
         self._wrongs: list[Wrong] = []
         self._held = 0
         self._before: Census | None = None

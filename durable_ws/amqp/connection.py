@@ -144,6 +144,16 @@ class Connection:
         """How often to call :meth:`tick` while open; 0: never."""
         return self._offer.heartbeat_s / 2
 
+    def is_between(self, number: int) -> bool:
+        """Whether what comes next on the channel begins anew: no frame and no returned message has come in part."""
+        channel = self._channels.get(number)
+        return not (self._rest or channel is None or channel.header_due or channel.body_due or channel.closing)
+
+    @staticmethod
+    def confirm_of(number: int, tag: int) -> bytes:
+        """What the broker sends to confirm one message and no other."""
+        return _CONFIRM.pack(_METHOD, number, 13, 60, 80, tag, 0, _END)
+
     def take(self) -> bytes:
         """The bytes to send now, each once."""
         if not self._out:
@@ -218,6 +228,14 @@ class Connection:
         return [Failed(f"nothing was heard for two heart-beats of {self._offer.heartbeat_s} s")]
 
     # --- what the peer says -----------------------------------------------------------------------
+
+    def heard(self) -> None:
+        """Something has come from the peer that need not be taken in, as its meaning is known; see confirm_of."""
+        self._received = True
+
+    def conversed(self) -> None:
+        """Others have sent and received whole frames on the connection."""
+        self._received = self._sent = True
 
     def receive(self, data: bytes) -> list[Event]:
         """Take in what was received; any split of the stream gives the same events."""

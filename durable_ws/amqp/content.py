@@ -14,7 +14,7 @@ from typing import Any
 
 from durable_ws.amqp.table import encode_short, encode_table
 
-__all__ = ["encode_address", "encode_content", "encode_properties"]
+__all__ = ["encode_address", "encode_content", "encode_properties", "encode_usual_properties"]
 
 _METHOD_START = struct.Struct(">BHIHHH")  # frame type, channel, size; class, method, reserved
 _HEADER_START = struct.Struct(">BBHIHHQ")  # the last frame's end; frame type, channel, size; class, weight, body size
@@ -46,21 +46,21 @@ _PROPERTIES: dict[str, tuple[int, Callable[[Any], bytes]]] = {
 }
 """In the order of the wire: the flag of each, and how its value is written (1.8.3, class basic)."""
 
-_USUAL = frozenset(("content_type", "delivery_mode", "message_id"))
-_USUAL_FLAGS = struct.pack(">H", sum(_PROPERTIES[name][0] for name in _USUAL))
-
 
 @lru_cache(maxsize=256)
-def _usual_start(content_type: str, delivery_mode: int) -> bytes:
-    """What stands before the message id of a message with the usual properties: the same for most of them."""
-    return _USUAL_FLAGS + encode_short(content_type) + _octet(delivery_mode)
+def _before_id(content_type: str, delivery_mode: int) -> bytes:
+    """What stands before the message id, if there are no other properties: the same for most messages."""
+    flags = sum(_PROPERTIES[name][0] for name in ("content_type", "delivery_mode", "message_id"))
+    return struct.pack(">H", flags) + encode_short(content_type) + _octet(delivery_mode)
+
+
+def encode_usual_properties(content_type: str, delivery_mode: int, message_id: str) -> bytes:
+    """As :func:`encode_properties` of these three: the usual ones."""
+    return _before_id(content_type, delivery_mode) + encode_short(message_id)
 
 
 def encode_properties(properties: Mapping[str, Any]) -> bytes:
     """Flags and values of the properties that are given, by their names in AMQP."""
-    if properties.keys() == _USUAL:
-        start = _usual_start(properties["content_type"], properties["delivery_mode"])
-        return start + encode_short(properties["message_id"])
     flags, values = 0, []
     for name, (flag, encode) in _PROPERTIES.items():
         if name in properties:

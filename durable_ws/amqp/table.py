@@ -15,6 +15,7 @@ from typing import Any
 __all__ = ["encode_short", "encode_table", "encode_value"]
 
 _LONG = struct.Struct(">I")
+_OCTETS = [bytes((size,)) for size in range(256)]
 
 
 def encode_short(text: str) -> bytes:
@@ -24,7 +25,10 @@ def encode_short(text: str) -> bytes:
         ValueError: it has more than 255 bytes, or UTF-8 can't say it.
     """
     encoded = text.encode()
-    return bytes((len(encoded),)) + encoded  # ValueError above 255
+    size = len(encoded)
+    if size > 255:
+        raise ValueError(f"a short string of {size} bytes")
+    return _OCTETS[size] + encoded
 
 
 def encode_table(table: Mapping[str, Any]) -> bytes:

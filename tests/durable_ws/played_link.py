@@ -40,6 +40,9 @@ class PlayedSession:
         self.on_events = calls.pop("on_events")
         self.on_end = calls.pop("on_end")
         self.on_writable = calls.pop("on_writable")
+        self.on_expected = calls.pop("on_expected")
+        self.expected: object = None
+        self.between = True
         assert not calls
         self.is_open = False
         self.writable = True
@@ -65,6 +68,19 @@ class PlayedSession:
         if self.fits:
             self.said.append(("publish", number, address, header, body))
         return self.fits
+
+    def is_between(self, number: int) -> bool:
+        """As the test says."""
+        assert number == 1
+        return self.between
+
+    def confirm_of(self, number: int, tag: int) -> object:
+        """What the test may look for."""
+        return ("confirm", number, tag)
+
+    def expect(self, data: object) -> None:
+        """Kept."""
+        self.expected = data
 
     def flush(self) -> None:
         """Noted."""

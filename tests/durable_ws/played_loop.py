@@ -100,5 +100,5 @@ class PlayedLoop:
     def fire(self, index: int = 0) -> None:
         """The time of one of these has come."""
         timer = [timer for timer in self._timers if not timer.over][index]
-        self.now = timer.at
+        self.now = max(self.now, timer.at)
         timer.fire()

@@ -423,14 +423,14 @@ def test_cancelled_just_as_the_confirm_came(
         def cancel(*_: object) -> None:
             task.cancel()
 
-        submit = publisher._submit
+        begin = publisher._begin
 
-        async def watched(*args: Any, **options: Any) -> Any:
-            pending = await submit(*args, **options)
+        def watched(*args: Any) -> Any:
+            pool, pending, job = begin(*args)
             pending.add_done_callback(cancel)
-            return pending
+            return pool, pending, job
 
-        publisher._submit = watched  # type: ignore[method-assign]
+        publisher._begin = watched  # type: ignore[method-assign]
         task = asyncio.create_task(publish())
         await asyncio.gather(task, return_exceptions=True)
 

@@ -375,8 +375,11 @@ def test_why_a_message_is_late() -> None:
     assert reason(ledger) == "the deadline passed without a confirm"
     ledger.blocked("low on memory")
     assert reason(ledger) == "the deadline passed while the broker blocks publishers (low on memory)"
-    ledger.poisoned("406")
+    ledger.poisoned("406")  # the connection stays, and so does the alarm
+    assert reason(ledger) == "the deadline passed while the broker blocks publishers (low on memory)"
+    ledger.unblocked()
     assert reason(ledger) == "the deadline passed without a connection (406)"
+    ledger.blocked("low on memory")
     ledger.refused("403")
     assert reason(ledger) == "the deadline passed without a connection (403)"
     ledger = ready(window=2)
@@ -682,7 +685,7 @@ class AgainstABroker(RuleBasedStateMachine):
     @rule()
     def open(self) -> None:
         """A new channel; its tags begin at 1."""
-        self.channel, self.declared, self.blocked = [], {"x"}, False
+        self.channel, self.declared = [], {"x"}
         self.ledger.opened()
         self.ledger.declared("x")
 
@@ -736,7 +739,7 @@ class AgainstABroker(RuleBasedStateMachine):
     @rule()
     def lose(self) -> None:
         """The connection is cut; the broker keeps what it took."""
-        self.channel = None
+        self.channel, self.blocked = None, False
         self.ledger.lost("cut")
         self.drain()
 
@@ -762,6 +765,7 @@ class AgainstABroker(RuleBasedStateMachine):
     def refuse(self, rarely: int) -> None:
         """The next connection is refused for good."""
         if rarely == 0:
+            self.blocked = False
             self.ledger.refused("403")
             self.drain()
 

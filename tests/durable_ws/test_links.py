@@ -52,6 +52,11 @@ class Played:
         self.jobs.append(job)
         self.log.append(f"publish {job.message.message_id}")
 
+    def publish_alone(self, job: Job) -> None:
+        """Take it in, and need no pump."""
+        self.jobs.append(job)
+        self.log.append(f"publish alone {job.message.message_id}")
+
     def pump(self) -> None:
         """Noted."""
         self.log.append("pump")
@@ -124,7 +129,7 @@ def test_a_share_that_is_no_whole_number(played: list[Played]) -> None:
 
     async def main() -> None:
         links, _ = make(max_connections=3, window=5)
-        links.take_in(job(str(number), number) for number in range(3))
+        links.take_in([job(str(number), number) for number in range(3)])
         assert [link.load for link in played] == [2, 1]
 
     run(main())
@@ -135,7 +140,7 @@ def test_no_more_links_than_allowed(played: list[Played]) -> None:
 
     async def main() -> None:
         links, _ = make(max_connections=1, window=1)
-        links.take_in(job(str(number), number) for number in range(5))
+        links.take_in([job(str(number), number) for number in range(5)])
         assert [link.load for link in played] == [5]
 
     run(main())
@@ -196,13 +201,45 @@ def test_each_link_is_pumped_once_for_all_that_it_got(played: list[Played]) -> N
     run(main())
 
 
+def test_one_that_comes_while_nothing_is_under_way(played: list[Played]) -> None:
+    """It goes alone, on the link that its lane is given; in company, or beside what is under way, none does."""
+
+    async def main() -> None:
+        links, told = make(window=3)
+        links.take_in([])
+        assert played == []
+        links.take_in([first := job("1", "a")])
+        assert links.jobs == {first}
+        assert links._lanes == {"a": [1]}
+        assert [link.log for link in played] == [["publish alone 1"]]
+        links.take_in([second := job("2", "b")])
+        assert [link.log for link in played] == [["publish alone 1"], ["publish 2", "pump"]]
+        played[0].settle(first)
+        links.take_in([third := job("3", "c")])
+        assert played[0].log == ["publish alone 1", "publish 3", "pump"], "the other link is not idle"
+        played[0].settle(third)
+        played[1].settle(second)
+        assert len(told) == 3
+        assert links.jobs == set()
+        played[0].jobs.append(job("late", "of no concern"))  # whose answer is still to come
+        links.take_in([fourth := job("4", "b")])
+        assert played[1].log == ["publish 2", "pump", "publish alone 4"], "the least loaded"
+        played[1].settle(fourth)
+        assert not links._lanes
+        assert not links._lane_links
+        links.take_in([job("5", "d"), job("6", "d")])
+        assert played[1].log[3:] == ["publish 5", "publish 6", "pump"]
+
+    run(main())
+
+
 def test_an_orderly_close(played: list[Played]) -> None:
     """All links are asked at the same time; if all end it takes no time, and none is cut off."""
 
     async def main() -> None:
         links, _ = make(window=3)
         await links.close()
-        links.take_in(job(str(number), number) for number in range(3))
+        links.take_in([job(str(number), number) for number in range(3)])
         await links.close()
         assert [link.log[-1] for link in played] == ["close"] * 3
         assert asyncio.get_running_loop().time() == 0.0
@@ -215,7 +252,7 @@ def test_a_link_that_does_not_end(played: list[Played]) -> None:
 
     async def main(stubborn: bool) -> float:
         links, _ = make(window=3)
-        links.take_in(job(str(number), number) for number in range(3))
+        links.take_in([job(str(number), number) for number in range(3)])
         played[1].closes_by_itself = False
         played[1].closes_once_aborted = not stubborn
         await links.close()
@@ -232,7 +269,7 @@ def test_a_cut(played: list[Played]) -> None:
 
     async def main() -> None:
         links, _ = make(window=3)
-        links.take_in(job(str(number), number) for number in range(2))
+        links.take_in([job(str(number), number) for number in range(2)])
         links.abort("a try")
         assert [link.log[-1] for link in played] == ["abort: a try"] * 2
 
@@ -247,7 +284,7 @@ def test_health(played: list[Played]) -> None:
         assert links.health(under_way=0, closed=True) == Health(
             connections=0, most_connections=3, blocked=None, trouble=None, under_way=0, closed=True
         )
-        links.take_in(job(str(number), number) for number in range(3))
+        links.take_in([job(str(number), number) for number in range(3)])
         played[0].is_ready = False
         assert links.health(under_way=7, closed=False) == Health(
             connections=2, most_connections=3, blocked=None, trouble=None, under_way=7, closed=False

@@ -93,11 +93,22 @@ class AsyncPlayedPool(PlayedPool):
         super().__init__(settings, max_connections=max_connections, window=window)
         self.loop = loop
         self.pending: list[Any] = []
+        self.has_room = True
 
-    async def submit(self, message: Message, **options: Any) -> Any:  # type: ignore[override]
+    def begin(self, message: Message, **options: Any) -> tuple[Any, Any]:
+        """See AsyncPool; nothing is put yet."""
+        return self.pending.pop() if self.pending else done(RECEIPT), (message, options)
+
+    def enter(self, job: Any) -> bool:
         """See AsyncPool."""
-        self.puts.append(("submit", message, options))
-        return self.pending.pop() if self.pending else done(RECEIPT)
+        if self.has_room:
+            self.puts.append(("enter", *job))
+        return self.has_room
+
+    async def enter_later(self, job: Any) -> None:
+        """See AsyncPool."""
+        assert not self.has_room
+        self.puts.append(("enter later", *job))
 
     async def close(self, timeout_s: float) -> None:  # type: ignore[override]
         """See AsyncPool."""
@@ -385,12 +396,12 @@ def test_publish_and_submit_on_a_loop() -> None:
         assert pool.loop is asyncio.get_running_loop()
         properties = {"content_type": "text/plain", "delivery_mode": 2, "message_id": "m", "priority": 3}
         options = {"timeout_s": 2.0, "lane": lane, "require_route": False}
-        assert [message_of(put) for put in pool.puts] == [("submit", "y", "k", b"a", properties, options)] * 2
+        assert [message_of(put) for put in pool.puts] == [("enter", "y", "k", b"a", properties, options)] * 2
         pool.puts.clear()
         await publisher.publish("a")
         await publisher.submit("a")
         for put in pool.puts:
-            assert message_of(put)[:4] == ("submit", "x", "", b"a")
+            assert message_of(put)[:4] == ("enter", "x", "", b"a")
             assert put[2] == {"timeout_s": 3.0, "lane": lane, "require_route": True}
         pool.puts.clear()
         assert await publisher.publish_many(["a", "b"], "other", "k", **OPTIONS) == [RECEIPT] * 2
@@ -403,6 +414,26 @@ def test_publish_and_submit_on_a_loop() -> None:
         assert pool.puts[0][2] == {**options, "lane": pool.puts[1][2]["lane"]}
         assert pool.puts[3][2]["lane"] is batch
         assert pool_of(publisher) is pool
+        await publisher.close()
+
+    asyncio.run(main())
+
+
+def test_a_full_window_on_a_loop() -> None:
+    """What is not let in at once is let in later, once, and waited for."""
+
+    async def main() -> None:
+        publisher = AsyncPublisher(URL, EXCHANGES, **TOLD)
+        await publisher.publish("first")
+        pool = pool_of(publisher)
+        pool.puts.clear()
+        pool.has_room = False
+        assert await publisher.publish("a") is RECEIPT
+        assert await (await publisher.submit("b")) is RECEIPT
+        assert await publisher.publish_many(["c"]) == [RECEIPT]
+        assert [message_of(put)[:4] for put in pool.puts] == [
+            ("enter later", "x", "", b"a"), ("enter later", "x", "", b"b"), ("enter later", "x", "", b"c"),
+        ]  # fmt: skip
         await publisher.close()
 
     asyncio.run(main())

@@ -14,7 +14,16 @@ from pamqp import commands, frame
 from pamqp.heartbeat import Heartbeat
 
 from durable_ws.address import Address, TlsOptions
-from durable_ws.amqp.events import Blocked, ClosedByBroker, ClosedInOrder, Event, Opened, Unblocked
+from durable_ws.amqp.events import (
+    Blocked,
+    ClosedByBroker,
+    ClosedInOrder,
+    Confirmed,
+    Event,
+    Opened,
+    Selected,
+    Unblocked,
+)
 from durable_ws.session import End, Session
 from tests.durable_ws.played_loop import PlayedLoop
 
@@ -66,6 +75,7 @@ class Alone:
         self.events: list[Event] = []
         self.ends: list[End] = []
         self.writable_again = 0
+        self.came_as_expected = 0
         told = {"hosts": (("h", 5672),), "heartbeat": 6, "socket_timeout": 20.0, "stack_timeout": 10.0, **options}
         address = Address(**told)
         self.session = Session(
@@ -76,6 +86,7 @@ class Alone:
             on_events=self.events.extend,
             on_end=self.ends.append,
             on_writable=self._on_writable,
+            on_expected=self._on_expected,
         )
         (self.dialling,) = self.loop.tasks
         if not dials:
@@ -84,6 +95,9 @@ class Alone:
     def _on_writable(self) -> None:
         self.writable_again += 1
 
+    def _on_expected(self) -> None:
+        self.came_as_expected += 1
+
     def connect(self) -> None:
         """The socket is there."""
         self.session.connection_made(self.socket)  # type: ignore[arg-type]
@@ -91,7 +105,10 @@ class Alone:
 
     def hear(self, *frames: Any) -> None:
         """These come from the broker, in one piece."""
-        data = b"".join(frame.marshal(one, 0) for one in frames)
+        self.hear_bytes(b"".join(frame.marshal(one, 0) for one in frames))
+
+    def hear_bytes(self, data: bytes) -> None:
+        """These come from the broker, in one piece."""
         self.session.get_buffer(-1)[: len(data)] = data
         self.session.buffer_updated(len(data))
 
@@ -390,6 +407,103 @@ def test_the_limit_of_blocking() -> None:
     alone.hear(commands.Connection.Blocked("low on disk"), commands.Connection.Unblocked())
     assert alone.loop.delays == []
     assert alone.events == [Blocked("low on disk"), Unblocked()]
+
+
+# --- what is expected -----------------------------------------------------------------------------
+
+
+def confirming() -> tuple[Alone, bytes]:
+    """A session with a channel in confirm mode that expects the confirm of tag 7; and that confirm."""
+    alone = opened()
+    alone.session.connection.open_channel(1)
+    alone.hear_bytes(frame.marshal(commands.Channel.OpenOk(), 1) + frame.marshal(commands.Confirm.SelectOk(), 1))
+    assert alone.events == [Selected(1)]
+    alone.events.clear()
+    alone.said()
+    confirm = alone.session.connection.confirm_of(1, 7)
+    alone.session.expect(confirm)
+    return alone, confirm
+
+
+CONFIRMED = Confirmed(1, 7, False, False)
+
+
+def test_what_is_expected_comes() -> None:
+    """Once that is told, and nothing else; the next time the same bytes are an event, as each that is not expected."""
+    alone, confirm = confirming()
+    alone.hear_bytes(confirm)
+    assert (alone.came_as_expected, alone.events, alone.said()) == (1, [], [])
+    alone.hear_bytes(confirm)
+    assert (alone.came_as_expected, alone.events) == (1, [CONFIRMED])
+    alone.session.expect(confirm)
+    alone.session.expect(alone.session.connection.confirm_of(1, 8))
+    alone.hear_bytes(confirm)
+    assert (alone.came_as_expected, alone.events) == (1, [CONFIRMED, CONFIRMED])
+
+
+def test_what_was_in_the_buffer_before_is_not_what_comes() -> None:
+    """Only as much of it is looked at as has come."""
+    alone, confirm = confirming()
+    alone.hear_bytes(confirm)
+    alone.session.expect(confirm)
+    alone.hear_bytes(confirm[:4])
+    assert (alone.came_as_expected, alone.events) == (1, [])
+    alone.hear_bytes(confirm[4:])
+    assert (alone.came_as_expected, alone.events) == (1, [CONFIRMED])
+
+
+BEAT = frame.marshal(Heartbeat(), 0)
+CONFIRM = frame.marshal(commands.Basic.Ack(7), 1)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "events"),
+    [
+        ([BEAT, CONFIRM], [CONFIRMED]),
+        ([BEAT + CONFIRM], [CONFIRMED]),
+        ([CONFIRM + BEAT], [CONFIRMED]),
+        ([CONFIRM + CONFIRM], [CONFIRMED, CONFIRMED]),
+        *(([CONFIRM[:cut], CONFIRM[cut:]], [CONFIRMED]) for cut in range(1, len(CONFIRM))),
+        ([CONFIRM + BEAT[:3], BEAT[3:]], [CONFIRMED]),
+        ([frame.marshal(commands.Basic.Ack(7, True), 1)], [Confirmed(1, 7, True, False)]),
+        ([frame.marshal(commands.Basic.Nack(7, False, False), 1)], [Confirmed(1, 7, False, True)]),
+        ([frame.marshal(commands.Basic.Ack(8), 1)], [Confirmed(1, 8, False, False)]),
+        ([frame.marshal(commands.Connection.Blocked("low"), 0), CONFIRM], [Blocked("low"), CONFIRMED]),
+    ],
+)
+def test_anything_else_comes_first(pieces: list[bytes], events: list[Event]) -> None:
+    """Then it is not expected any more, and all that comes is an event, in its order."""
+    alone, _ = confirming()
+    for data in pieces:
+        alone.hear_bytes(data)
+    assert (alone.came_as_expected, alone.events) == (0, events)
+    assert alone.session.is_open
+    assert alone.session.connection.is_between(1)
+
+
+def test_nothing_is_expected_any_more() -> None:
+    """As it is told."""
+    alone, confirm = confirming()
+    alone.session.expect(None)
+    alone.hear_bytes(confirm)
+    assert (alone.came_as_expected, alone.events) == (0, [CONFIRMED])
+
+
+def test_what_was_expected_is_heard_too() -> None:
+    """A peer that says nothing else is alive; when it has ended even that, it is given up as any other."""
+    alone, confirm = confirming()
+    for _ in range(12):
+        alone.session.expect(confirm)
+        alone.hear_bytes(confirm)
+        alone.loop.fire()
+        assert (alone.socket.asked, alone.loop.delays) == ([], [3.0])
+    for _ in range(3):
+        alone.loop.fire()
+        assert alone.socket.asked == []
+    alone.loop.fire()
+    assert alone.socket.asked == ["abort"]
+    assert alone.events == []
+    assert alone.came_as_expected == 12
 
 
 # --- dialling -------------------------------------------------------------------------------------

@@ -647,3 +647,81 @@ def test_the_failure_ends_all() -> None:
     connection.receive(b"\x01\x00")
     connection.receive(b"nonsense")
     assert connection._rest == b""
+
+
+# --- what need not be taken in --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", [1, 255, 256, 2**32, 2**63 - 1])
+@pytest.mark.parametrize("channel", [1, 2, 0xFFFF])
+def test_the_confirm_of_one_message(channel: int, tag: int) -> None:
+    """It is what a broker sends, byte by byte, and is that confirm and no other to who takes it in."""
+    connection = opened()
+    connection.open_channel(channel)
+    data = connection.confirm_of(channel, tag)
+    assert data == wire((channel, commands.Basic.Ack(tag, False)))
+    assert connection.receive(data) == [Confirmed(channel, tag, False, False)]
+    assert connection.is_between(channel)
+
+
+def test_between() -> None:
+    """Only on a channel that is open and that we do not close."""
+    connection = Connection(Offer())
+    assert connection.is_between(1) is False
+    connection.receive(wire(*HANDSHAKE))
+    assert connection.is_between(1) is False
+    connection.open_channel(1)
+    assert connection.is_between(1) is True
+    assert connection.is_between(2) is False
+    connection.open_channel(2)
+    connection.close_channel(1)
+    assert [connection.is_between(number) for number in (1, 2)] == [False, True]
+    connection.receive(wire((1, commands.Channel.CloseOk())))
+    assert connection.is_between(1) is False
+
+
+@pytest.mark.parametrize(
+    "told",
+    [(0, Heartbeat()), (1, commands.Basic.Ack(7)), (0, commands.Connection.Blocked("low")), (2, commands.Basic.Ack(7))],
+)
+def test_not_between_in_a_frame(told: tuple[int, Any]) -> None:
+    """On whatever channel it is: the next bytes are the rest of it."""
+    data = wire(told)
+    connection = opened()
+    connection.open_channel(2)
+    for place in range(len(data)):
+        assert connection.is_between(1) is (place == 0)
+        connection.receive(data[place : place + 1])
+    assert connection.is_between(1) is True
+
+
+def test_not_between_in_a_returned_message() -> None:
+    """From its first frame to its last, between these too; on its own channel only."""
+    connection = opened()
+    connection.open_channel(2)
+    frames = returned("m", b"abcdef", [2, 4])
+    assert len(frames) == 5
+    for one in frames[:-1]:
+        assert connection.receive(wire(one)) == []
+        assert [connection.is_between(number) for number in (1, 2)] == [False, True]
+    assert connection.receive(wire(frames[-1])) == [Returned(1, "m", "NO_ROUTE")]
+    assert connection.is_between(1) is True
+    method, head = returned("m", b"")
+    connection.receive(wire(method))
+    assert connection.is_between(1) is False
+    assert connection.receive(wire(head)) == [Returned(1, "m", "NO_ROUTE")]
+    assert connection.is_between(1) is True
+
+
+def test_heard_without_being_taken_in() -> None:
+    """It is a sign of life, and no event; what comes after it is taken in as ever."""
+    connection = opened()
+    for _ in range(3):
+        connection.heard()
+        for _ in range(4):
+            assert connection.tick() == []
+    assert connection.tick() == [Failed("nothing was heard for two heart-beats of 5 s")]
+    connection = opened()
+    connection.heard()
+    assert connection.is_between(1) is True
+    assert connection.receive(wire((1, commands.Basic.Ack(2)))) == [Confirmed(1, 2, False, False)]

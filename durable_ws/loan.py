@@ -1,0 +1,211 @@
+"""A loan: the socket of a connection with nothing under way, lent to threads that publish one message at a time.
+
+The thread writes its message and reads the confirm by itself, where it would wake the I/O thread else, and be woken by
+it: twice the time of the rest. Whatever is not exactly as expected, and all that needs more than that, is the I/O
+thread's: the loan ends, and the message goes on there as one that was written.
+
+Who holds the socket is decided by two tokens, each in a deque, out of which only one thread can take it:
+
+* *free*: a thread takes it to publish, or the I/O thread to end the loan.
+* *waiting*: a thread puts it down while it waits for the confirm, so that the I/O thread can end the loan then too, and
+  with it the wait: another message may have come, or the broker may be slow. So a signal handler that interrupts the
+  waiting thread may publish.
+
+A thread that holds one of them works for microseconds. Should it be held up there for long (by a signal handler that
+publishes), the I/O thread gives the connection up, and all goes on with a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+
+from durable_ws.amqp.connection import Connection
+from durable_ws.amqp.content import encode_content
+from durable_ws.job import Job
+from durable_ws.outcome import Call
+from durable_ws.receipt import Receipt
+
+__all__ = ["CAN_LEND", "Loan", "suits"]
+
+CAN_LEND = hasattr(select, "poll")
+"""Whether this system (not Windows) has what a loan needs."""
+
+_PATIENCE_MS = 20  # a confirm that takes longer is not worth a thread's attention
+_MOST_BYTES = 64 * 1024  # what a socket takes at once, more or less
+_RECEIVE_BYTES = 32 * 1024
+
+_Tokens = deque[None]
+
+
+class _Left(Enum):
+    """Where a message was left that was not confirmed as expected."""
+
+    HERE = "with the loan, which its thread has to end"
+    TAKEN = "with the I/O thread, which has ended the loan meanwhile"
+
+
+def suits(job: Job) -> bool:
+    """Whether a message may go this way."""
+    return len(job.message.body) <= _MOST_BYTES
+
+
+class Loan:
+    """See the module. A loan that has ended stays so; the next one is another.
+
+    Args:
+        sock: a handle of the socket, of the loan's own; it does not block.
+        channel: to publish on.
+        tag: of the next message.
+        exchanges: those that may be published to.
+        frame_max: the largest frame in bytes; 0: no limit.
+        give_back: called by a thread that has ended the loan, or finds it wanted.
+    """
+
+    def __init__(  # noqa: PLR0913, RUF100
+        self,
+        sock: socket.socket,
+        *,
+        channel: int,
+        tag: int,
+        exchanges: frozenset[str],
+        frame_max: int,
+        give_back: Callable[[Loan], None],
+    ) -> None:
+        self._socket = sock
+        self._channel = channel
+        self._exchanges = exchanges
+        self._frame_max = frame_max
+        self._give_back = give_back
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._free: _Tokens = deque((None,))
+        self._waiting: _Tokens = deque()
+        self.tag = tag
+        """Of the next message."""
+        self.job: Job | None = None
+        """What was written and not confirmed; who ends the loan takes it over, with the tag before."""
+        self.unsent = b""
+        """What the socket did not take of it."""
+        self.received = b""
+        """What came instead of the confirm."""
+        self.broken: str | None = None
+        """Why the connection is of no use any more."""
+        self.wanted = False
+        """Set by the I/O thread: to be given back by whoever has it."""
+        self.ended = False
+        """Set by a thread that has ended it."""
+        self.uses = 0
+        """How many messages went this way."""
+
+    # --- the threads that publish -----------------------------------------------------------------
+
+    def publish(self, job: Job, call: Call) -> Receipt | None:
+        """Publish a message and wait for its confirm; None: not this way, and nothing was done.
+
+        Args:
+            job: of the message.
+            call: where its outcome is told, should the I/O thread have to take it over.
+
+        Raises:
+            PublishError: by the deadline.
+        """
+        message = job.message
+        if message.exchange not in self._exchanges or not suits(job):
+            return None
+        frames = encode_content(self._channel, message.address, message.header, message.body, self._frame_max)
+        if frames is None or not _take(self._free):
+            return None
+        try:
+            came = self._converse(job, frames)
+        except BaseException:  # of a signal handler, Ctrl-C for one: the message goes its way without its caller
+            if not _take(self._waiting) and self.broken is None:
+                self.broken = "a publish was interrupted"
+            self._end()
+            raise
+        if isinstance(came, Receipt):
+            self._let_go()
+            return came
+        if came is _Left.HERE:
+            self._end()
+        return call.wait()
+
+    def _converse(self, job: Job, frames: bytes) -> Receipt | _Left:
+        self.uses += 1
+        tag = self.tag
+        self.job = job  # first: from here on it may have been written
+        self.tag = tag + 1
+        try:
+            sent = self._socket.send(frames)
+        except OSError as exc:
+            if not self._bears(exc):
+                return _Left.HERE
+            sent = 0
+        if sent < len(frames):
+            self.unsent = frames[sent:]
+            return _Left.HERE
+        confirm = Connection.confirm_of(self._channel, tag)  # while the broker is at it
+        self._waiting.append(None)
+        came = self._poll.poll(min(_PATIENCE_MS, int((job.deadline - job.began) * 1000)))
+        if not _take(self._waiting):
+            return _Left.TAKEN
+        if not came:
+            return _Left.HERE
+        try:
+            data = self._socket.recv(_RECEIVE_BYTES)
+        except OSError as exc:
+            self._bears(exc)
+            return _Left.HERE
+        if data != confirm:
+            self.received = data
+            return _Left.HERE
+        self.job = None
+        return Receipt(job.message.message_id, True, 1, time.monotonic() - job.began)
+
+    def _bears(self, error: OSError) -> bool:
+        """Whether the connection bears the error, which is that the socket would have to wait."""
+        if error.errno is None:  # no system's error but that of a signal handler, such as a TimeoutError
+            raise error
+        if not isinstance(error, BlockingIOError):
+            self.broken = str(error)
+            return False
+        return True
+
+    def _let_go(self) -> None:
+        self._free.append(None)
+        if self.wanted:  # looked at after the token is there, as the I/O thread takes it after it has set this
+            self._give_back(self)
+
+    def _end(self) -> None:
+        self.ended = True
+        self._give_back(self)
+
+    # --- the I/O thread ---------------------------------------------------------------------------
+
+    def take(self) -> bool:
+        """End the loan, unless a thread is at work with it at this moment; that one then gives it back."""
+        if self.ended or _take(self._free) or _take(self._waiting):
+            return True
+        self.wanted = True
+        return self.ended or _take(self._free) or _take(self._waiting)
+
+    def close(self) -> None:
+        """Close the handle; once it has ended."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def __del__(self) -> None:
+        self.close()  # a signal handler's error may have thrown the thread out before it could give the loan back
+
+
+def _take(tokens: _Tokens) -> bool:
+    try:
+        tokens.pop()
+    except IndexError:
+        return False
+    return True
