@@ -134,7 +134,7 @@ class Lender:
         else:
             self.loan = None
             self._links.give_up(loan, "a thread was held up while it published on the connection")
-        self._loop.call_soon(self._on_ended)  # once the connection's end was told
+        self._loop.call_soon(self._on_given_back)  # once the connection's end was told
 
     def _set_timer(self, after_s: float, call: Callable[[], None]) -> None:
         if self._timer is not None:
@@ -143,17 +143,33 @@ class Lender:
 
     # --- called by the threads that publish -------------------------------------------------------
 
+    def end_mine(self) -> None:
+        """End the loan if this thread has it: a signal handler waits in it for a message that was put just now."""
+        loan = self.loan
+        if loan is not None and loan.is_held_by_me():
+            self._tell(self._give_up)
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        """Have the I/O thread call it, if it still goes on."""
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise  # it is of a signal handler
+
     def _give_back(self, loan: Loan) -> None:
         """A thread has ended a loan, or finds it wanted."""
         self._given_back.append(loan)
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._on_given_back)
+        self._tell(self._on_given_back)
         if self._over:
             self._drop_given_back()
 
     def _on_given_back(self) -> None:
         while self._given_back:
-            loan = self._given_back.popleft()
+            loan = self._given_back[0]
+            if loan is not self.loan and loan.job is not None and not self.end():
+                return  # one that was given up meanwhile has to wait for the present one, which will be given back, too
+            self._given_back.popleft()
             if loan.take():
                 self._take_back(loan)
         self._on_ended()

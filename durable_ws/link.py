@@ -187,6 +187,7 @@ class Link:
 
     def abort(self, reason: str) -> None:
         """End the connection without a word to the broker; what was unconfirmed on it is written again."""
+        self._ready = False  # nothing more is written on it until its end is told
         if self._connection is not None:
             self._connection.abort(reason)
 
@@ -232,7 +233,7 @@ class Link:
         if session is not None:
             session.take_back(loan.unsent, loan.received)
             if loan.broken is not None:
-                session.abort(loan.broken)
+                self.abort(loan.broken)
         loan.close()
         self.pump()
 

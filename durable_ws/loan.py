@@ -4,7 +4,8 @@ The thread writes its message and reads the confirm by itself, where it would wa
 it: twice the time of the rest. Whatever is not exactly as expected, and all that needs more than that, is the I/O
 thread's: the loan ends, and the message goes on there as one that was written.
 
-Who holds the socket is decided by two tokens, each in a deque, out of which only one thread can take it:
+Who holds the socket is decided by two tokens. Each is a lock that is not locked while the token lies there, and for
+which nobody waits; only one thread can take it:
 
 * *free*: a thread takes it to publish, or the I/O thread to end the loan.
 * *waiting*: a thread puts it down while it waits for the confirm, so that the I/O thread can end the loan then too, and
@@ -20,8 +21,8 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
@@ -39,8 +40,6 @@ CAN_LEND = hasattr(select, "poll")
 _PATIENCE_MS = 20  # a confirm that takes longer is not worth a thread's attention
 _MOST_BYTES = 64 * 1024  # what a socket takes at once, more or less
 _RECEIVE_BYTES = 32 * 1024
-
-_Tokens = deque[None]
 
 
 class _Left(Enum):
@@ -84,8 +83,10 @@ class Loan:
         self._give_back = give_back
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
-        self._free: _Tokens = deque((None,))
-        self._waiting: _Tokens = deque()
+        self._free = threading.Lock()
+        self._waiting = threading.Lock()
+        self._waiting.acquire()
+        self._holder: Job | None = None  # that is at work or waits
         self.tag = tag
         """Of the next message."""
         self.job: Job | None = None
@@ -109,7 +110,7 @@ class Loan:
         """Publish a message and wait for its confirm; None: not this way, and nothing was done.
 
         Args:
-            job: of the message.
+            job: of the message; its lane is the number of this thread.
             call: where its outcome is told, should the I/O thread have to take it over.
 
         Raises:
@@ -119,21 +120,27 @@ class Loan:
         if message.exchange not in self._exchanges or not suits(job):
             return None
         frames = encode_content(self._channel, message.address, message.header, message.body, self._frame_max)
-        if frames is None or not _take(self._free):
+        if frames is None:
             return None
         try:
+            if not self._free.acquire(blocking=False):
+                return None
+            self._holder = job  # an error that comes before, by a few instructions, costs the connection: see Lender
             came = self._converse(job, frames)
+            if came is _Left.HERE:
+                self._end()
+            elif came is not _Left.TAKEN:
+                self._holder = None
+                self._free.release()
+                if self.wanted:  # looked at after the token is there, as the I/O thread takes it after it has set this
+                    self._give_back(self)
         except BaseException:  # of a signal handler, Ctrl-C for one: the message goes its way without its caller
-            if not _take(self._waiting) and self.broken is None:
-                self.broken = "a publish was interrupted"
-            self._end()
+            if self._holder is job:
+                if not (_take(self._waiting) or self.ended or self.broken):
+                    self.broken = "a publish was interrupted"
+                self._end()
             raise
-        if isinstance(came, Receipt):
-            self._let_go()
-            return came
-        if came is _Left.HERE:
-            self._end()
-        return call.wait()
+        return came if isinstance(came, Receipt) else call.wait()
 
     def _converse(self, job: Job, frames: bytes) -> Receipt | _Left:
         self.uses += 1
@@ -150,7 +157,7 @@ class Loan:
             self.unsent = frames[sent:]
             return _Left.HERE
         confirm = Connection.confirm_of(self._channel, tag)  # while the broker is at it
-        self._waiting.append(None)
+        self._waiting.release()
         came = self._poll.poll(min(_PATIENCE_MS, int((job.deadline - job.began) * 1000)))
         if not _take(self._waiting):
             return _Left.TAKEN
@@ -169,17 +176,17 @@ class Loan:
 
     def _bears(self, error: OSError) -> bool:
         """Whether the connection bears the error, which is that the socket would have to wait."""
-        if error.errno is None:  # no system's error but that of a signal handler, such as a TimeoutError
-            raise error
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            raise error  # it is none of the socket's, but comes out of a signal handler (a TimeoutError, for one)
         if not isinstance(error, BlockingIOError):
             self.broken = str(error)
             return False
         return True
 
-    def _let_go(self) -> None:
-        self._free.append(None)
-        if self.wanted:  # looked at after the token is there, as the I/O thread takes it after it has set this
-            self._give_back(self)
+    def is_held_by_me(self) -> bool:
+        """Whether this thread is at work with the loan, or waits: so a signal handler asks that has interrupted it."""
+        holder = self._holder
+        return holder is not None and holder.lane == threading.get_ident()
 
     def _end(self) -> None:
         self.ended = True
@@ -199,13 +206,6 @@ class Loan:
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def __del__(self) -> None:
-        self.close()  # a signal handler's error may have thrown the thread out before it could give the loan back
 
-
-def _take(tokens: _Tokens) -> bool:
-    try:
-        tokens.pop()
-    except IndexError:
-        return False
-    return True
+def _take(token: threading.Lock) -> bool:
+    return token.acquire(blocking=False)

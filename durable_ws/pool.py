@@ -104,9 +104,10 @@ class Pool:
         began = time.monotonic()
         job = Job(message, began, began + timeout_s, lane, require_route, call)
         loan = self._lender.loan
-        if loan is not None and (receipt := loan.publish(job, call)) is not None:
+        if loan is not None and not self._under_way and (receipt := loan.publish(job, call)) is not None:
             return receipt
         self._put(job)
+        self._lender.end_mine()
         return call.wait()
 
     def submit(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> Future[Receipt]:
