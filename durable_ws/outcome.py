@@ -20,6 +20,9 @@ _MADE: dict[str, Callable[[], Any]] = {
 }
 """What an :class:`Outcome` makes when somebody asks for it: all but the last under the names of the class above it."""
 
+_KEPT = {"_condition": "_kept_condition"}
+"""Under what other name it is kept: so each look at the condition comes by here, and finds the state up to date."""
+
 _PENDING, _FINISHED = "PENDING", "FINISHED"  # as concurrent.futures calls them
 
 
@@ -65,11 +68,13 @@ class Outcome(Future[Receipt]):
     :func:`concurrent.futures.wait`, …), which most never do; who waits for the result, waits on a lock of its own. So a
     signal handler that publishes may interrupt a thread that waits for a result.
 
-    Nothing here can be lost between two threads: who tells sets the state, and then looks who is to be told; who asks
-    makes known whom to tell, and then looks at the state.
+    Nothing here can be lost between two threads: who tells notes that it was told, and then looks whether somebody has
+    asked; who asks notes that, and then looks whether it was told. What the class above looks at, the state, changes
+    under the condition only, as it relies on that.
     """
 
     _asked = False  # whether any of these was made
+    _told = False
 
     def __init__(self) -> None:  # without that of the class above, which makes all of it
         self._state = _PENDING
@@ -80,8 +85,10 @@ class Outcome(Future[Receipt]):
         make = _MADE.get(name)
         if make is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        made = self.__dict__.setdefault(name, make())  # one for all, whichever thread is first
-        self._asked = True
+        self._asked = True  # first: a signal handler's error may strike anywhere
+        made = self.__dict__.setdefault(_KEPT.get(name, name), make())  # one for all, whichever thread is first
+        if name == "_condition" and self._told:
+            self._pass_on(made)
         return made
 
     def cancel(self) -> bool:
@@ -90,11 +97,11 @@ class Outcome(Future[Receipt]):
 
     def done(self) -> bool:
         """Whether it was told."""
-        return self._state is _FINISHED
+        return self._told
 
     def result(self, timeout: float | None = None) -> Receipt:
         """See :meth:`concurrent.futures.Future.result`."""
-        if self._state is not _FINISHED:
+        if not self._told:
             self._wait(timeout)
         try:
             if self._exception is not None:
@@ -106,14 +113,14 @@ class Outcome(Future[Receipt]):
 
     def exception(self, timeout: float | None = None) -> PublishError | None:
         """See :meth:`concurrent.futures.Future.exception`."""
-        if self._state is not _FINISHED:
+        if not self._told:
             self._wait(timeout)
         return self._exception
 
     def set_result(self, receipt: Receipt) -> None:
         """The broker has confirmed it."""
         self._result = receipt
-        self._state = _FINISHED
+        self._told = True
         if self._asked:
             self._tell()
 
@@ -121,7 +128,7 @@ class Outcome(Future[Receipt]):
         """It could not be promised."""
         assert isinstance(error, PublishError)  # noqa: S101 - the pool gives no other
         self._exception = error
-        self._state = _FINISHED
+        self._told = True
         if self._asked:
             self._tell()
 
@@ -129,19 +136,26 @@ class Outcome(Future[Receipt]):
         made = self.__dict__
         for sleeper in tuple(made.get("_sleepers", ())):
             sleeper.release()
-        if "_condition" in made:  # somebody has looked at it by way of the class above
-            with self._condition:
-                for waiter in self._waiters:
-                    (waiter.add_exception if self._exception else waiter.add_result)(self)
-                self._condition.notify_all()
-            self._invoke_callbacks()
+        if "_kept_condition" in made:
+            self._pass_on(made["_kept_condition"])
+
+    def _pass_on(self, condition: threading.Condition) -> None:
+        """Tell whoever looks at it by way of the class above; once, whichever thread is first."""
+        with condition:
+            if self._state == _FINISHED:
+                return
+            self._state = _FINISHED
+            for waiter in self._waiters:
+                (waiter.add_exception if self._exception else waiter.add_result)(self)
+            condition.notify_all()
+        self._invoke_callbacks()
 
     def _wait(self, timeout: float | None) -> None:
         sleeper = threading.Lock()
         sleeper.acquire()
         self._sleepers.append(sleeper)
-        if self._state is not _FINISHED:
+        if not self._told:
             sleeper.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX))
-        if self._state is not _FINISHED:
+        if not self._told:
             self._sleepers.remove(sleeper)
             raise TimeoutError
