@@ -138,6 +138,7 @@ class Outcome(Future[Receipt]):
             sleeper.release()
         if "_kept_condition" in made:
             self._pass_on(made["_kept_condition"])
+            self._invoke_callbacks()  # not where somebody else was first to pass it on, who may hold locks
 
     def _pass_on(self, condition: threading.Condition) -> None:
         """Tell whoever looks at it by way of the class above; once, whichever thread is first."""
@@ -148,7 +149,6 @@ class Outcome(Future[Receipt]):
             for waiter in self._waiters:
                 (waiter.add_exception if self._exception else waiter.add_result)(self)
             condition.notify_all()
-        self._invoke_callbacks()
 
     def _wait(self, timeout: float | None) -> None:
         sleeper = threading.Lock()

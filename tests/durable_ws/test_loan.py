@@ -558,7 +558,8 @@ a tenth of these."""
 
 
 each_instruction_is_told = pytest.mark.skipif(
-    sys.version_info >= (3, 13), reason="this CPython does not tell of each instruction"
+    sys.version_info >= (3, 12),
+    reason="errors of a trace function confuse 3.12, and 3.13 does not tell of each instruction",
 )
 
 
