@@ -664,10 +664,11 @@ def at_each_step(attempt: Callable[[int], bool]) -> None:
             return
 
 
-def in_each_order(fate: Fate, first: Ask, *others: Ask, last: Ask | None = None) -> None:
+def in_each_order(fate: Fate, first: Ask, *others: Ask, before: Ask | None = None, last: Ask | None = None) -> None:
     """Stop the first at each of its steps, until each of the others has got as far as it can, in a thread of its own,
     one after the other; the last comes when the first, too, has got as far as it can. All but one of them ask, and get
     what that one tells."""
+    asks = len([one for one in (before, first, *others, last) if one is not None]) - 1
 
     def attempt(step: int) -> bool:
         outcome, got = Outcome(), list[object]()
@@ -679,6 +680,8 @@ def in_each_order(fate: Fate, first: Ask, *others: Ask, last: Ask | None = None)
                     begun.append(begin(waiting.popleft(), outcome, got))
                     futures.wait(begun[-1:], SHORT_S)
 
+        if before is not None:
+            before(outcome, got)
         stopped = begin(stopping, step, partial(first, outcome, got), meanwhile)
         futures.wait([stopped], SHORT_S)
         meanwhile()  # unless that was: the first waits for it, and has not come to this step
@@ -688,7 +691,7 @@ def in_each_order(fate: Fate, first: Ask, *others: Ask, last: Ask | None = None)
         for one in begun:
             one.result(2 * WAIT_S)
         reached = stopped.result(2 * WAIT_S)
-        assert got == [fate] * (len(others) + (last is not None)), f"stopped before step {step}"
+        assert got == [fate] * asks, f"stopped before step {step}"
         return reached
 
     at_each_step(attempt)
@@ -718,6 +721,13 @@ def test_asked_by_another_and_told_at_any_moment(ask: Ask, another: Ask) -> None
 def test_asked_by_another_at_any_moment(ask: Ask, another: Ask) -> None:
     """Wherever one has come to when another asks: when they are told, neither misses it."""
     in_each_order(RECEIPT, ask, another, last=lambda outcome, _: outcome.set_result(RECEIPT))
+
+
+@pytest.mark.parametrize("another", [by_result, by_callback])
+@pytest.mark.parametrize("ask", THREE_WAYS)
+def test_asked_by_another_when_it_is_told(ask: Ask, another: Ask) -> None:
+    """Wherever one has come to when another asks what both could know."""
+    in_each_order(RECEIPT, ask, another, before=lambda outcome, _: outcome.set_result(RECEIPT))
 
 
 def look(outcome: Outcome) -> None:
