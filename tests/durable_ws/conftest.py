@@ -112,6 +112,15 @@ def wait() -> Wait:
 
 
 @pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns as often as can be."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
 def closed_port() -> Iterator[int]:
     """A port of 127.0.0.1 on which nobody listens, nor can while the test runs: it is bound, which refuses as well."""
     with socket.socket() as bound:

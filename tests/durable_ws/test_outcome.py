@@ -52,15 +52,6 @@ def fate(request: pytest.FixtureRequest) -> Fate:
     return RECEIPT if request.param == "receipt" else Nacked("m", "why")
 
 
-@pytest.fixture
-def hasty() -> Iterator[None]:
-    """Threads take turns as often as can be."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
 def begin(work: Callable[..., T], *arguments: Any) -> futures.Future[T]:
     """Do it in a thread of its own, which is left alone should it wait in vain."""
     ended = futures.Future[T]()
