@@ -69,7 +69,7 @@ class Lender:
 
     def count(self, jobs: Sequence[Job]) -> None:
         """These are taken in next: is it one thread that publishes, and waits for each confirm?"""
-        if len(jobs) == 1 and not self._links.jobs and isinstance(jobs[0].future, Call) and suits(jobs[0]):
+        if len(jobs) == 1 and not self._links.jobs and isinstance(jobs[0].future, Call) and suits(jobs[0].message):
             soon = jobs[0].began - self._settled_at < _SOON_S
             self._in_a_row = self._in_a_row + 1 if soon else 0
         elif jobs:

@@ -23,12 +23,12 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Callable, Hashable
 
 from durable_ws.amqp.connection import Connection
 from durable_ws.amqp.content import encode_content
 from durable_ws.job import Job
+from durable_ws.message import Message
 from durable_ws.outcome import Call
 from durable_ws.receipt import Receipt
 
@@ -39,19 +39,12 @@ CAN_LEND = hasattr(select, "poll")
 
 _PATIENCE_MS = 20  # a confirm that takes longer is not worth a thread's attention
 _MOST_BYTES = 64 * 1024  # what a socket takes at once, more or less
-_RECEIVE_BYTES = 32 * 1024
+_RECEIVE_BYTES = 64  # a confirm, and a bit: what more has come, the I/O thread reads
 
 
-class _Left(Enum):
-    """Where a message was left that was not confirmed as expected."""
-
-    HERE = "with the loan, which its thread has to end"
-    TAKEN = "with the I/O thread, which has ended the loan meanwhile"
-
-
-def suits(job: Job) -> bool:
-    """Whether a message may go this way."""
-    return len(job.message.body) <= _MOST_BYTES
+def suits(message: Message) -> bool:
+    """Whether it may go this way."""
+    return len(message.body) <= _MOST_BYTES
 
 
 class Loan:
@@ -81,12 +74,13 @@ class Loan:
         self._exchanges = exchanges
         self._frame_max = frame_max
         self._give_back = give_back
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        self._send, self._recv, self._poll = sock.send, sock.recv, poll.poll
         self._free = threading.Lock()
         self._waiting = threading.Lock()
         self._waiting.acquire()
-        self._holder: Job | None = None  # that is at work or waits
+        self._holder: Hashable | None = None  # the thread that is at work or waits
         self.tag = tag
         """Of the next message."""
         self.job: Job | None = None
@@ -106,87 +100,91 @@ class Loan:
 
     # --- the threads that publish -----------------------------------------------------------------
 
-    def publish(self, job: Job, call: Call) -> Receipt | None:
+    def publish(  # noqa: C901 - each function on this path is one more to be cold
+        self, message: Message, began: float, timeout_s: float, lane: Hashable, require_route: bool
+    ) -> Receipt | None:
         """Publish a message and wait for its confirm; None: not this way, and nothing was done.
 
+        Before the write comes only what it takes, and all else while the broker is at it: after each wait the
+        processor's caches hold little of this, and a step costs several times of what it does in a loop.
+
         Args:
-            job: of the message; its lane is the number of this thread.
-            call: where its outcome is told, should the I/O thread have to take it over.
+            message, began, lane, require_route: as of a :class:`Job`; the lane is the number of this thread.
+            timeout_s: from then to the deadline.
 
         Raises:
             PublishError: by the deadline.
         """
-        message = job.message
-        if message.exchange not in self._exchanges or not suits(job):
+        if message.exchange not in self._exchanges or len(message.body) > _MOST_BYTES:
             return None
         frames = encode_content(self._channel, message.address, message.header, message.body, self._frame_max)
         if frames is None:
             return None
+        held, tag, job = False, 0, None
         try:
-            if not self._free.acquire(blocking=False):
+            held = self._free.acquire(blocking=False)  # an error right after it costs the connection: see Lender
+            if not held:
                 return None
-            self._holder = job  # an error that comes before, by a few instructions, costs the connection: see Lender
-            came = self._converse(job, frames)
-            if came is _Left.HERE:
+            self._holder = lane
+            self.uses += 1
+            tag = self.tag
+            self.tag = tag + 1  # from here on it may have been written
+            try:
+                sent = self._send(frames)
+            except OSError as exc:
+                self._bear(exc)
+                sent = 0
+            call = Call()
+            self.job = job = Job(message, began, began + timeout_s, lane, require_route, call)
+            if sent == len(frames):
+                confirm = Connection.confirm_of(self._channel, tag)
+                self._waiting.release()
+                came = self._poll(min(_PATIENCE_MS, int(timeout_s * 1000)))
+                if not self._waiting.acquire(blocking=False):
+                    held = False  # the I/O thread has ended the loan meanwhile
+                elif came and (data := self._receive()) != confirm:
+                    self.received = data
+                elif came:
+                    self.job = self._holder = None
+                    held = False
+                    self._free.release()
+                    if self.wanted:  # looked at once the token is there: the I/O thread takes it after it has set this
+                        self._give_back(self)
+                    return tuple.__new__(Receipt, (message.message_id, True, 1, time.monotonic() - began))
+            elif self.broken is None:
+                self.unsent = frames[sent:]
+            if held:
                 self._end()
-            elif came is not _Left.TAKEN:
-                self._holder = None
-                self._free.release()
-                if self.wanted:  # looked at after the token is there, as the I/O thread takes it after it has set this
-                    self._give_back(self)
         except BaseException:  # of a signal handler, Ctrl-C for one: the message goes its way without its caller
-            if self._holder is job:
-                if not (_take(self._waiting) or self.ended or self.broken):
-                    self.broken = "a publish was interrupted"
-                self._end()
+            if held:
+                if job is None and self.tag > tag > 0:
+                    self.job = Job(message, began, began + timeout_s, lane, require_route, Call())
+                self._interrupted()
             raise
-        return came if isinstance(came, Receipt) else call.wait()
+        return call.wait()
 
-    def _converse(self, job: Job, frames: bytes) -> Receipt | _Left:
-        self.uses += 1
-        tag = self.tag
-        self.job = job  # first: from here on it may have been written
-        self.tag = tag + 1
-        try:
-            sent = self._socket.send(frames)
-        except OSError as exc:
-            if not self._bears(exc):
-                return _Left.HERE
-            sent = 0
-        if sent < len(frames):
-            self.unsent = frames[sent:]
-            return _Left.HERE
-        confirm = Connection.confirm_of(self._channel, tag)  # while the broker is at it
-        self._waiting.release()
-        came = self._poll.poll(min(_PATIENCE_MS, int((job.deadline - job.began) * 1000)))
-        if not _take(self._waiting):
-            return _Left.TAKEN
-        if not came:
-            return _Left.HERE
-        try:
-            data = self._socket.recv(_RECEIVE_BYTES)
-        except OSError as exc:
-            self._bears(exc)
-            return _Left.HERE
-        if data != confirm:
-            self.received = data
-            return _Left.HERE
-        self.job = None
-        return Receipt(job.message.message_id, True, 1, time.monotonic() - job.began)
+    def _interrupted(self) -> None:
+        if not (_take(self._waiting) or self.ended or self.broken):
+            self.broken = "a publish was interrupted"
+        self._end()
 
-    def _bears(self, error: OSError) -> bool:
-        """Whether the connection bears the error, which is that the socket would have to wait."""
+    def _receive(self) -> bytes:
+        try:
+            return self._recv(_RECEIVE_BYTES)
+        except OSError as exc:
+            self._bear(exc)
+            return b""
+
+    def _bear(self, error: OSError) -> None:
+        """The connection bears one error: that the socket would have to wait."""
         if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
             raise error  # it is none of the socket's, but comes out of a signal handler (a TimeoutError, for one)
         if not isinstance(error, BlockingIOError):
             self.broken = str(error)
-            return False
-        return True
 
     def is_held_by_me(self) -> bool:
         """Whether this thread is at work with the loan, or waits: so a signal handler asks that has interrupted it."""
-        holder = self._holder
-        return holder is not None and holder.lane == threading.get_ident()
+        return self._holder == threading.get_ident()
 
     def _end(self) -> None:
         self.ended = True

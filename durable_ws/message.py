@@ -110,7 +110,8 @@ def build(
     if not isinstance(routing_key, str):
         _short_text("routing_key", routing_key)  # says so
     address = _address(exchange, routing_key)
-    return Message(exchange, routing_key, body, checked, message_id, address, header)
+    # As Message() does it itself, without one more function.
+    return tuple.__new__(Message, (exchange, routing_key, body, checked, message_id, address, header, None))
 
 
 @lru_cache(maxsize=1024)

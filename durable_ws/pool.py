@@ -100,13 +100,14 @@ class Pool:
         Raises:
             PublishError: by the deadline.
         """
-        call = Call()
         began = time.monotonic()
-        job = Job(message, began, began + timeout_s, lane, require_route, call)
         loan = self._lender.loan
-        if loan is not None and not self._under_way and (receipt := loan.publish(job, call)) is not None:
-            return receipt
-        self._put(job)
+        if loan is not None and not self._under_way:
+            receipt = loan.publish(message, began, timeout_s, lane, require_route)
+            if receipt is not None:
+                return receipt
+        call = Call()
+        self._put(Job(message, began, began + timeout_s, lane, require_route, call))
         self._lender.end_mine()
         return call.wait()
 

@@ -16,9 +16,11 @@ from durable_ws.amqp.table import encode_short, encode_table
 
 __all__ = ["encode_address", "encode_content", "encode_properties", "encode_usual_properties"]
 
-_METHOD_START = struct.Struct(">BHIHHH")  # frame type, channel, size; class, method, reserved
-_HEADER_START = struct.Struct(">BBHIHHQ")  # the last frame's end; frame type, channel, size; class, weight, body size
-_BODY_START = struct.Struct(">BBHI")  # the last frame's end; frame type, channel, size
+_method_start = struct.Struct(">BHIHHH").pack  # frame type, channel, size; class, method, reserved
+_header_start = struct.Struct(
+    ">BBHIHHQ"
+).pack  # the last frame's end; frame type, channel, size; class, weight, body size
+_body_start = struct.Struct(">BBHI").pack  # the last frame's end; frame type, channel, size
 _END = b"\xce"
 _FRAME_OVERHEAD_BYTES = 8
 _MANDATORY = b"\x01"
@@ -59,6 +61,12 @@ def encode_usual_properties(content_type: str, delivery_mode: int, message_id: s
     return _before_id(content_type, delivery_mode) + encode_short(message_id)
 
 
+@lru_cache(maxsize=1024)
+def _begin(channel: int, address: bytes) -> bytes:
+    """The frame of basic.publish without its end: most messages go where others went before."""
+    return _method_start(1, channel, 6 + len(address), 60, 40, 0) + address
+
+
 def encode_properties(properties: Mapping[str, Any]) -> bytes:
     """Flags and values of the properties that are given, by their names in AMQP."""
     flags, values = 0, []
@@ -92,18 +100,15 @@ def encode_content(  # noqa: PLR0913, RUF100
     if frame_max and len(properties) + 12 + _FRAME_OVERHEAD_BYTES > frame_max:
         return None
     size = len(body)
-    pieces = [
-        _METHOD_START.pack(1, channel, 6 + len(address), 60, 40, 0),
-        address,
-        _HEADER_START.pack(0xCE, 2, channel, 12 + len(properties), 60, 0, size),
-        properties,
-    ]
-    most = frame_max - _FRAME_OVERHEAD_BYTES if frame_max else size
-    if 0 < size <= most:
-        pieces += _BODY_START.pack(0xCE, 3, channel, size), body
-    else:
-        for start in range(0, size, most or 1):
-            piece = body[start : start + most]
-            pieces += _BODY_START.pack(0xCE, 3, channel, len(piece)), piece
+    method = _begin(channel, address)
+    header = _header_start(0xCE, 2, channel, 12 + len(properties), 60, 0, size)
+    if not frame_max or size <= frame_max - _FRAME_OVERHEAD_BYTES:
+        if not size:
+            return b"".join((method, header, properties, _END))
+        return b"".join((method, header, properties, _body_start(0xCE, 3, channel, size), body, _END))
+    pieces, most = [method, header, properties], frame_max - _FRAME_OVERHEAD_BYTES
+    for start in range(0, size, most):
+        piece = body[start : start + most]
+        pieces += _body_start(0xCE, 3, channel, len(piece)), piece
     pieces.append(_END)
     return b"".join(pieces)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trustme
@@ -830,14 +830,27 @@ def test_nothing_is_left(broker: Broker, make: Make, wait: Wait) -> None:
 class Held:
     """A thread that is held up at work with the loan, as by a signal handler, until it is let go."""
 
+    class _Free:
+        """In place of the token: who takes it to publish is held up then, before the message is written."""
+
+        def __init__(self, token: threading.Lock, hold: Callable[[], None]) -> None:
+            self._token = token
+            self._hold = hold
+            self.release = token.release
+
+        def acquire(self, *, blocking: bool) -> bool:
+            taken = self._token.acquire(blocking=blocking)
+            if taken and threading.current_thread().name != "durable_ws":
+                self._hold()
+            return taken
+
     def __init__(self, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, *, written: bool) -> None:
         self._held, self._go_on = threading.Event(), threading.Event()
         self._first = True
-        converse, confirm_of = Loan._converse, Connection.confirm_of
-
-        def hold_first(*arguments: Any) -> Any:
-            self._wait()
-            return converse(*arguments)
+        assert publisher._pool is not None
+        loan = publisher._pool._lender.loan
+        assert loan is not None
+        confirm_of = Connection.confirm_of
 
         def hold_then(*arguments: Any) -> Any:
             self._wait()
@@ -846,7 +859,7 @@ class Held:
         if written:
             monkeypatch.setattr(durable_ws.loan, "Connection", SimpleNamespace(confirm_of=hold_then))
         else:
-            monkeypatch.setattr(Loan, "_converse", hold_first)
+            loan._free = cast("Any", Held._Free(loan._free, self._wait))
         self.thread = Background(lambda: publisher.publish("held", message_id="held"))
         assert self._held.wait(WAIT_S)
 
