@@ -7,9 +7,10 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
+from durable_ws.async_call import AsyncCall
 from durable_ws.exceptions import InvalidState, NotSent
 from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
@@ -24,15 +25,20 @@ __all__ = ["AsyncPool", "Pending"]
 
 logger = logging.getLogger(__name__)
 
+_new = tuple.__new__  # as Receipt() does it itself, without one more function
 _ONE_WRITE = 32
 """So many messages make a write worth its cost; were more held back, the broker would stand idle meanwhile."""
 
 
 class Pending(asyncio.Future[Receipt]):
-    """The future of one message.
+    """The future of one message that was submitted.
 
-    Cancelling it settles the message: what was not written yet never is; what was written may be in the queues, and
-    ``fate`` says which of the two.
+    Cancelling it settles the message: what was not written yet never is; what was written may be in the queues.
+
+    Args:
+        loop: of the task.
+        message_id: of the message.
+        cancelled: called with the job when it was cancelled, unless it was settled before; says what is known.
 
     Attributes:
         message_id: of the message.
@@ -42,18 +48,18 @@ class Pending(asyncio.Future[Receipt]):
 
     fate: str | None = None
 
-    def __init__(self, pool: AsyncPool, message_id: str) -> None:
-        super().__init__(loop=pool.loop)
-        self._pool = pool
-        self.job: Job | None = None
+    def __init__(self, loop: asyncio.AbstractEventLoop, message_id: str, cancelled: Callable[[Job], str]) -> None:
+        super().__init__(loop=loop)
         self.message_id = message_id
+        self._on_cancelled = cancelled
+        self.job: Job | None = None
 
     def cancel(self, msg: Any | None = None) -> bool:
         """See the class; returns whether it was not settled before."""
         cancelled = super().cancel(msg)
         job, self.job = self.job, None
         if cancelled and job is not None:
-            self.fate = self._pool.cancelled(job)
+            self.fate = self._on_cancelled(job)
         return cancelled
 
 
@@ -80,9 +86,38 @@ class AsyncPool:
         self._woken = False
         self._closing: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
-        self._links = Links(loop, settings, max_connections=max_connections, window=window, on_settled=self._on_settled)
+        self._links = Links(
+            loop,
+            settings,
+            max_connections=max_connections,
+            window=window,
+            on_settled=self._on_settled,
+            on_confirmed=self._on_confirmed,
+            on_joined=self._on_joined,
+        )
 
-    def begin(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> tuple[Pending, Job]:
+    def publish_alone(self, message: Message, timeout_s: float, require_route: bool) -> AsyncCall | None:
+        """Publish a message for the present task, if nothing else is under way and it can be written at once.
+
+        Before the write comes only what it takes, and all else while the broker is at it, see :meth:`Loan.publish`.
+
+        Args:
+            message: what to publish.
+            timeout_s: its deadline, in seconds from now.
+            require_route: whether a returned message is an error.
+
+        Returns:
+            To be awaited at once; None: not this way, and nothing was done.
+        """
+        if self._under_way or self._closing is not None or not self._links.write_alone(message):
+            return None
+        began, deadline = time.monotonic(), self.loop.time() + timeout_s
+        call = AsyncCall(self.loop, message.message_id, self.cancelled)
+        call.job = Job(message, began, deadline, asyncio.current_task(), require_route, call)
+        self._links.expect(call.job)
+        return call
+
+    def call(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> tuple[AsyncCall, Job]:
         """Make what :meth:`enter` takes, or if it does not, :meth:`enter_later`.
 
         Args:
@@ -92,15 +127,23 @@ class AsyncPool:
             require_route: whether a returned message is an error.
 
         Returns:
-            A future of the receipt, or of a PublishError, by the deadline; and its job.
+            Where one task waits for the receipt, or a PublishError, by the deadline; and its job.
         """
-        pending = Pending(self, message.message_id)
+        call = AsyncCall(self.loop, message.message_id, self.cancelled)
+        deadline = self.loop.time() + timeout_s
+        call.job = job = Job(message, time.monotonic(), deadline, lane, require_route, call)
+        return call, job
+
+    def submit(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> tuple[Pending, Job]:
+        """As :meth:`call`, with a future."""
+        pending = Pending(self.loop, message.message_id, self.cancelled)
         deadline = self.loop.time() + timeout_s
         pending.job = job = Job(message, time.monotonic(), deadline, lane, require_route, pending)
         return pending, job
 
     def enter(self, job: Job) -> bool:
         """Take in a job, if there is room for it in the window and nobody waits for that; whether it was."""
+        self._links.join()
         size = len(job.message.body)
         if self._closing is not None or self._waiting or not self._admits(size):
             return False
@@ -136,7 +179,7 @@ class AsyncPool:
 
     def health(self, *, closed: bool) -> Health:
         """How the connections are now, of a publisher that was closed or not; any thread may ask, and never waits."""
-        return self._links.health(under_way=self._under_way, closed=closed)
+        return self._links.health(under_way=self._under_way or int(not self._links.is_idle), closed=closed)
 
     async def close(self, timeout_s: float) -> None:
         """Wait for what is under way, then close the connections. Idempotent; one that is cancelled goes on.
@@ -165,8 +208,9 @@ class AsyncPool:
         for future, _ in self._waiting:
             if not future.done():
                 future.set_exception(InvalidState())
+        self._links.join()
         self._take_in()
-        if self._links.jobs:
+        if not self._links.is_idle:
             self._idle = self.loop.create_future()
             await asyncio.wait([self._idle], timeout=timeout_s)
         await self._links.close()
@@ -231,13 +275,27 @@ class AsyncPool:
                 jobs.append(job)
         self._links.take_in(jobs)
 
+    def _on_confirmed(self, job: Job) -> None:
+        """A message that was published alone is confirmed: its task goes on at once."""
+        call = job.future
+        assert isinstance(call, AsyncCall)  # noqa: S101 - see publish_alone
+        call.job = None
+        if self._observer is not None:
+            self._observe(job, Fate.CONFIRMED, 1, "")
+        call.tell_last(_new(Receipt, (job.message.message_id, True, 1, time.monotonic() - job.began)))
+
+    def _on_joined(self, job: Job) -> None:
+        """One that was published alone is so no longer: it takes its room."""
+        self._under_way += 1
+        self._under_way_bytes += len(job.message.body)
+
     def _on_settled(self, events: list[Settled[Job]]) -> None:
         """Tell the callers, and make room for others."""
         size = 0
         for job, fate, attempts, reason in events:
             size += len(job.message.body)
             future = job.future
-            assert isinstance(future, Pending)  # noqa: S101 - see begin
+            assert isinstance(future, AsyncCall | Pending)  # noqa: S101 - see call and submit
             future.job = None
             if future.done():
                 logger.info("message %s was cancelled: %s", job.message.message_id, fate.value)
@@ -246,7 +304,7 @@ class AsyncPool:
             for job, fate, attempts, reason in events:
                 self._observe(job, fate, attempts, reason)
         self._leave(len(events), size)
-        if self._idle is not None and not self._links.jobs and not self._idle.done():
+        if self._idle is not None and self._links.is_idle and not self._idle.done():
             self._idle.set_result(None)
 
 

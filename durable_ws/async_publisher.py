@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
+import weakref
 from collections.abc import AsyncIterable, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from durable_ws.async_batch import AsyncBatch
+from durable_ws.async_call import AsyncCall
 from durable_ws.async_pool import AsyncPool, Pending
 from durable_ws.batch import receipts_of
 from durable_ws.exceptions import InvalidState
 from durable_ws.exchanges import Exchange
-from durable_ws.job import Job
-from durable_ws.message import MAX_SIZE_BYTES
+from durable_ws.message import MAX_SIZE_BYTES, Message
 from durable_ws.observe import Health, Observer, no_health
 from durable_ws.options import flag, options_from, seconds
 from durable_ws.receipt import Receipt
@@ -62,7 +63,7 @@ class AsyncPublisher:
     ) -> None:
         self._pool: AsyncPool | None = None
         self._closed = False
-        self._pid = os.getpid()
+        self._inherited = False  # this is a child, and the pool its parent's
         self._options = options_from(
             type(self).__name__,
             url,
@@ -79,6 +80,7 @@ class AsyncPublisher:
             close_timeout_s=close_timeout_s,
             observer=observer,
         )
+        _publishers.add(self)
 
     # --- publishing -------------------------------------------------------------------------------
 
@@ -103,19 +105,24 @@ class AsyncPublisher:
             ConfigError, NotSent, Nacked, Unroutable, OutcomeUnknown: as :meth:`durable_ws.Publisher.publish`.
             InvalidState: the publisher is closed, or belongs to another loop or process.
         """
-        pool, pending, job = self._begin(
-            asyncio.current_task(), payload, to, routing_key, message_id, require_route, timeout, properties
+        pool, message, timeout_s, required = self._begin(
+            payload, to, routing_key, message_id, require_route, timeout, properties
         )
-        if not pool.enter(job):
-            await pool.enter_later(job)
+        call = pool.publish_alone(message, timeout_s, required)
+        if call is None:
+            task = asyncio.current_task()
+            call, job = pool.call(message, timeout_s=timeout_s, lane=task, require_route=required)
+            if not pool.enter(job):
+                await pool.enter_later(job)
+            del job
         try:
-            return await pending
+            return await call
         except asyncio.CancelledError as exc:
-            if pending.done():
-                exc.add_note(
-                    f"message {pending.message_id}: {pending.fate or _outcome(pending)}: the call was cancelled"
-                )
+            if call.done():
+                exc.add_note(f"message {call.message_id}: {call.fate or _told(call)}: the call was cancelled")
             raise
+        finally:
+            del call  # or it, its error and that one's traceback would hold each other
 
     async def submit(
         self,
@@ -189,7 +196,7 @@ class AsyncPublisher:
         In a child after a fork, where it can't be used, it is closed.
         """
         pool = self._pool
-        if pool is None or os.getpid() != self._pid:
+        if pool is None or self._inherited:
             return no_health(self._options.max_connections, closed=self._closed or pool is not None)
         return pool.health(closed=self._closed)
 
@@ -211,7 +218,7 @@ class AsyncPublisher:
         await self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_pool", None) is not None and not self._closed and os.getpid() == self._pid:
+        if getattr(self, "_pool", None) is not None and not self._closed and not self._inherited:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=1)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -229,14 +236,16 @@ class AsyncPublisher:
         timeout: float | None = None,  # noqa: ASYNC109 - the publisher's own word, and not only a limit of the wait
         **properties: Any,
     ) -> Pending:
-        pool, pending, job = self._begin(lane, payload, to, routing_key, message_id, require_route, timeout, properties)
+        pool, message, timeout_s, required = self._begin(
+            payload, to, routing_key, message_id, require_route, timeout, properties
+        )
+        pending, job = pool.submit(message, timeout_s=timeout_s, lane=lane, require_route=required)
         if not pool.enter(job):
             await pool.enter_later(job)
         return pending
 
     def _begin(
         self,
-        lane: Hashable,
         payload: object,
         to: str,
         routing_key: str,
@@ -244,7 +253,8 @@ class AsyncPublisher:
         require_route: bool | None,
         timeout: float | None,
         properties: Mapping[str, Any],
-    ) -> tuple[AsyncPool, Pending, Job]:
+    ) -> tuple[AsyncPool, Message, float, bool]:
+        """The pool, the message, its deadline in seconds from now, and whether it must find a queue."""
         options = self._options
         timeout_s = options.timeout if timeout is None else seconds("timeout", timeout)
         message = options.message(payload, to, routing_key, message_id, properties)
@@ -252,34 +262,45 @@ class AsyncPublisher:
         pool = self._running_pool()
         if options.observer is not None:  # from here on each message has an outcome
             message = options.observer.take(message)
-        pending, job = pool.begin(message, timeout_s=timeout_s, lane=lane, require_route=required)
-        return pool, pending, job
+        return pool, message, timeout_s, required
 
     def _running_pool(self) -> AsyncPool:
         if self._closed:
             raise InvalidState("the publisher is closed: make a new one")
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             options = self._options
-            self._pid = os.getpid()
-            self._pool = AsyncPool(
+            self._pool = pool = AsyncPool(
                 asyncio.get_running_loop(),
                 options.link,
                 max_connections=options.max_connections,
                 window=options.window,
             )
-        self._check_place(self._pool)
-        return self._pool
+        self._check_place(pool)
+        return pool
 
     def _check_place(self, pool: AsyncPool) -> None:
-        if os.getpid() != self._pid:
+        if self._inherited:
             raise InvalidState("this publisher is the parent's of before a fork: make one in this process")
         if asyncio.get_running_loop() is not pool.loop:
             raise InvalidState("this publisher belongs to another event loop: make one for each loop")
 
 
-def _outcome(pending: Pending) -> str:
+def _told(call: AsyncCall) -> str:
     """What became of a message whose outcome came before its caller was cancelled."""
-    error = pending.exception()
-    if error is not None:
-        return str(error)
-    return "confirmed" if pending.result().routed else "confirmed, but no queue is bound for it"
+    outcome = call.outcome
+    if not isinstance(outcome, Receipt):
+        return str(outcome)
+    return "confirmed" if outcome.routed else "confirmed, but no queue is bound for it"
+
+
+_publishers: weakref.WeakSet[AsyncPublisher] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for publisher in list(_publishers):
+        publisher._inherited = publisher._pool is not None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

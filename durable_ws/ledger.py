@@ -217,14 +217,12 @@ class Ledger(Generic[_K]):
             return entry.key
         return None
 
-    def write_alone(self) -> int:
-        """The tag of a message that is written without an entry here; only while :meth:`is_idle`.
+    def write_alone(self) -> None:
+        """A message is written with the next tag, without an entry here; only while :meth:`is_idle`.
 
         If its confirm comes before anything else happens, that is all; else :meth:`adopt` it first.
         """
-        tag = self._next_tag
         self._next_tag += 1
-        return tag
 
     def skip_to(self, tag: int) -> None:
         """Others have written on the channel while nothing was under way here: the next tag is this one."""

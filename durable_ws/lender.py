@@ -69,7 +69,7 @@ class Lender:
 
     def count(self, jobs: Sequence[Job]) -> None:
         """These are taken in next: is it one thread that publishes, and waits for each confirm?"""
-        if len(jobs) == 1 and not self._links.jobs and isinstance(jobs[0].future, Call) and suits(jobs[0].message):
+        if len(jobs) == 1 and self._links.is_idle and isinstance(jobs[0].future, Call) and suits(jobs[0].message):
             soon = jobs[0].began - self._settled_at < _SOON_S
             self._in_a_row = self._in_a_row + 1 if soon else 0
         elif jobs:
@@ -77,7 +77,7 @@ class Lender:
 
     def settled(self, *, may_lend: bool) -> None:
         """Something was settled, and its caller will be told next: lend before it publishes the next one."""
-        if may_lend and self._wanted and self._in_a_row >= _IN_A_ROW and not self._links.jobs:
+        if may_lend and self._wanted and self._in_a_row >= _IN_A_ROW and self._links.is_idle:
             self.loan = self._links.lend(self._give_back)
             if self.loan is not None:
                 self._uses = -1

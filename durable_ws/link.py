@@ -26,8 +26,9 @@ from durable_ws.amqp.events import (
 )
 from durable_ws.exchanges import Exchange
 from durable_ws.job import Job
-from durable_ws.ledger import Fate, Ledger, Settled
+from durable_ws.ledger import Ledger, Settled
 from durable_ws.loan import Loan
+from durable_ws.message import Message
 from durable_ws.scribe import Log
 from durable_ws.session import End, Session
 from durable_ws.telling import ConnectionTeller, Guarded
@@ -74,14 +75,24 @@ class Link:
         loop: the running loop; every method must be called on its thread.
         settings: see there.
         on_settled: gets what was settled, each job that was given to :meth:`publish` once.
+        on_confirmed: gets a job that was given to :meth:`expect` and confirmed as expected; called last of all.
+        on_joined: gets one that was not: from here on it is as one that was given to :meth:`publish`.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, settings: LinkSettings, on_settled: Callable[[list[Settled[Job]]], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: LinkSettings,
+        *,
+        on_settled: Callable[[list[Settled[Job]]], None],
+        on_confirmed: Callable[[Job], None],
+        on_joined: Callable[[Job], None],
     ) -> None:
         self._loop = loop
         self._settings = settings
         self._on_settled = on_settled
+        self._on_confirmed = on_confirmed
+        self._on_joined = on_joined
         self._ledger: Ledger[Job] = Ledger(settings.window)
         self._connection: Session | None = None  # dialling, open, or closing
         self._host = 0  # which of the hosts is connected to, or was last
@@ -118,37 +129,59 @@ class Link:
 
     def publish(self, job: Job) -> None:
         """Take in a job; its deadline is on the loop's clock. Call :meth:`pump` after a run of these."""
-        self._join()
+        self.join()
         message = job.message
         job.link = self
         job.entry = self._ledger.publish(job, message.message_id, message.exchange, job.deadline)
 
-    def publish_alone(self, job: Job) -> None:
-        """Take in a job and write it, with less ado if nothing else is under way here: it costs half the time.
+    def write_alone(self, message: Message) -> bool:
+        """Write a message, if nothing else is under way here and that can be done at once; whether it was.
 
-        All that is kept of it then is the one answer that is expected. Whatever else happens first, the ledger adopts
-        it before.
+        Call :meth:`expect` with its job before anything else. It costs half the time of :meth:`publish`: all that is
+        kept of it is the one answer that is expected. Whatever else happens first, the ledger adopts it before.
         """
-        session, ledger, message = self._connection, self._ledger, job.message
+        session, ledger = self._connection, self._ledger
         if session is None or not (self._lone is None and self._ready and session.writable and session.is_open):
-            pass
-        elif ledger.is_idle(message.exchange) and session.connection.is_between(_PUBLISHING):
-            connection = session.connection
-            if connection.publish(_PUBLISHING, message.address, message.header, message.body):
-                tag = ledger.write_alone()
-                self._lone = (job, tag)
-                job.link = self
-                session.expect(connection.confirm_of(_PUBLISHING, tag))
-                session.flush()
-                if job.deadline < self._timer_at:
-                    self._set_timer(job.deadline)
-                return
-        self.publish(job)
-        self.pump()
+            return False
+        connection = session.connection
+        if not (ledger.is_idle(message.exchange) and connection.is_between(_PUBLISHING)):
+            return False
+        frames = connection.message(_PUBLISHING, message.address, message.header, message.body)
+        if frames is None:
+            return False
+        ledger.write_alone()
+        session.send(frames)
+        return True
+
+    def expect(self, job: Job) -> None:
+        """Take in the job of the message that was just written; its deadline is on the loop's clock."""
+        tag = self._ledger.next_tag - 1
+        job.link = self
+        self._lone = (job, tag)
+        session = self._connection
+        if session is not None:
+            session.expect(session.connection.confirm_of(_PUBLISHING, tag))
+        if job.deadline < self._timer_at:
+            self._set_timer(job.deadline)
+
+    @property
+    def lone(self) -> Job | None:
+        """The job that is expected to be confirmed; None: there is none, or it has joined the others."""
+        return None if self._lone is None else self._lone[0]
+
+    def join(self) -> None:
+        """The lone message, if there is one, is not alone any more, or not as expected."""
+        if self._lone is None:
+            return
+        (job, tag), self._lone = self._lone, None
+        if self._connection is not None:
+            self._connection.expect(None)
+        self._on_joined(job)
+        self._adopt(job, tag)
 
     def cancel(self, job: Job, reason: str) -> bool:
         """Settle a job now: as unknown if it was written, else it never is. Returns whether it was written."""
-        self._join()
+        self.join()
         written = job.entry is not None and job.entry.doubts > 0
         if job.entry is not None:
             self._ledger.cancel(job.entry, reason)
@@ -174,7 +207,7 @@ class Link:
     async def close(self) -> None:
         """Give up on what is not settled, close the connection in order, and wait for its end."""
         self._closing = True
-        self._join()
+        self.join()
         self._ledger.close("the publisher was closed")
         self.pump()
         for handle in (self._retry, self._timer):
@@ -254,16 +287,7 @@ class Link:
         if self._lone is not None:
             job, _ = self._lone
             self._lone = None
-            self._on_settled([Settled(job, Fate.CONFIRMED, 1, "")])
-
-    def _join(self) -> None:
-        """The lone message, if there is one, is not alone any more, or not as expected."""
-        if self._lone is None:
-            return
-        (job, tag), self._lone = self._lone, None
-        if self._connection is not None:
-            self._connection.expect(None)
-        self._adopt(job, tag)
+            self._on_confirmed(job)
 
     def _adopt(self, job: Job, tag: int | None) -> None:
         message = job.message
@@ -271,7 +295,7 @@ class Link:
         job.entry = self._ledger.adopt(job, message.message_id, message.exchange, job.deadline, tag)
 
     def _on_events(self, events: list[Event]) -> None:
-        self._join()
+        self.join()
         ledger = self._ledger
         for event in events:
             if isinstance(event, Confirmed):
@@ -318,7 +342,7 @@ class Link:
 
     def _on_end(self, end: End) -> None:
         """The connection has ended: connect again, after a pause if each host has had its turn, if something waits."""
-        self._join()
+        self.join()
         self._ready = self._declaring_open = False  # before anybody hears of it, who may ask for the health
         closed = end.closed
         in_order = self._closing and closed is None
@@ -437,7 +461,7 @@ class Link:
 
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, float("inf")
-        self._join()
+        self.join()
         self._ledger.tick(self._loop.time())
         self.pump()
 

@@ -11,6 +11,7 @@ from durable_ws.job import Job
 from durable_ws.ledger import Settled
 from durable_ws.link import Link, LinkSettings
 from durable_ws.loan import Loan
+from durable_ws.message import Message
 from durable_ws.observe import Health
 
 __all__ = ["Links"]
@@ -31,6 +32,8 @@ class Links:
         max_connections: the most links.
         window: the most messages under way, over all links.
         on_settled: gets what was settled, each job that was taken in once; it tells the callers.
+        on_confirmed: gets one that was given to :meth:`expect` and confirmed as expected; called last of all.
+        on_joined: is told of one that was given to :meth:`expect`, and will come to ``on_settled`` after all.
     """
 
     def __init__(
@@ -41,30 +44,60 @@ class Links:
         max_connections: int,
         window: int,
         on_settled: Callable[[list[Settled[Job]]], None],
+        on_confirmed: Callable[[Job], None],
+        on_joined: Callable[[Job], None] = lambda _: None,
     ) -> None:
         self._loop = loop
         self._settings = settings
         self._max_connections = max_connections
         self._share = math.ceil(window / max_connections)
         self._on_settled = on_settled
+        self._on_confirmed = on_confirmed
+        self._on_joined = on_joined
         self._lanes: dict[Hashable, list[int]] = {}  # how much of each is under way
         self._lane_links: dict[Hashable, Link] = {}
         self._lenders: WeakKeyDictionary[Loan, Link] = WeakKeyDictionary()
+        self._jobs: set[Job] = set()  # under way, but for a lone one
+        self._alone: Link | None = None  # the last one that has written one
         self.all: list[Link] = []
-        self.jobs: set[Job] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._jobs and (self._alone is None or self._alone.lone is None)
+
+    @property
+    def jobs(self) -> set[Job]:
         """What is under way."""
+        lone = None if self._alone is None else self._alone.lone
+        return self._jobs if lone is None else {lone}
+
+    def write_alone(self, message: Message) -> bool:
+        """Write a message, if nothing else is under way and that can be done at once; see :meth:`Link.write_alone`."""
+        if self.is_idle:
+            for link in self.all:
+                if link.write_alone(message):
+                    self._alone = link
+                    return True
+        return False
+
+    def expect(self, job: Job) -> None:
+        """Take in the job of the message that was just written."""
+        assert self._alone is not None  # noqa: S101 - it has just written it
+        self._alone.expect(job)
+
+    def join(self) -> None:
+        """A lone message, if there is one, is so no longer: something else is to be done."""
+        if self._alone is not None:
+            self._alone.join()
 
     def take_in(self, jobs: Sequence[Job]) -> None:
         """Begin to publish these, in this order; their deadlines are on the loop's clock."""
-        if len(jobs) == 1 and not self.jobs:
-            (job,) = jobs
-            self.jobs.add(job)
-            self._choose(job.lane).publish_alone(job)
-            return
+        self.join()
         touched: dict[Link, None] = {}
         for job in jobs:
             link = self._choose(job.lane)
-            self.jobs.add(job)
+            self._jobs.add(job)
             link.publish(job)
             touched[link] = None
         for link in touched:
@@ -76,7 +109,7 @@ class Links:
         Args:
             give_back: see :class:`Loan`.
         """
-        if self.jobs:
+        if self._jobs:
             return None
         for link in self.all:
             loan = link.lend(give_back)
@@ -95,7 +128,7 @@ class Links:
         if link is None:  # it was told before
             return
         if loan.job is not None:
-            self.jobs.add(loan.job)
+            self._jobs.add(loan.job)
             self._enlist(loan.job.lane, link)
         link.end_loan(loan)
 
@@ -146,14 +179,25 @@ class Links:
         return link
 
     def _add_link(self) -> Link:
-        link = Link(self._loop, self._settings, self._settle)
+        def joined(job: Job) -> None:
+            self._jobs.add(job)
+            self._enlist(job.lane, link)
+            self._on_joined(job)
+
+        link = Link(
+            self._loop,
+            self._settings,
+            on_settled=self._settle,
+            on_confirmed=self._on_confirmed,
+            on_joined=joined,
+        )
         self.all.append(link)
         return link
 
     def _settle(self, events: list[Settled[Job]]) -> None:
         for event in events:
             job = event.key
-            self.jobs.discard(job)
+            self._jobs.discard(job)
             count = self._lanes[job.lane]
             count[0] -= 1
             if not count[0]:

@@ -4,8 +4,9 @@ The thread writes its message and reads the confirm by itself, where it would wa
 it: twice the time of the rest. Whatever is not exactly as expected, and all that needs more than that, is the I/O
 thread's: the loan ends, and the message goes on there as one that was written.
 
-Who holds the socket is decided by two tokens. Each is a lock that is not locked while the token lies there, and for
-which nobody waits; only one thread can take it:
+Who holds the socket is decided by two tokens. Each is the one entry of a dict while it lies there, and only one thread
+can pop it. (A lock that nobody waits for would do the same, at several times the cost; a list would raise an error if
+it is empty, and a signal handler may raise the same.)
 
 * *free*: a thread takes it to publish, or the I/O thread to end the loan.
 * *waiting*: a thread puts it down while it waits for the confirm, so that the I/O thread can end the loan then too, and
@@ -37,6 +38,8 @@ __all__ = ["CAN_LEND", "Loan", "suits"]
 CAN_LEND = hasattr(select, "poll")
 """Whether this system (not Windows) has what a loan needs."""
 
+_new = tuple.__new__  # as Receipt() does it itself, without one more function
+_HERE = "here"  # while the token is
 _PATIENCE_MS = 20  # a confirm that takes longer is not worth a thread's attention
 _MOST_BYTES = 64 * 1024  # what a socket takes at once, more or less
 _RECEIVE_BYTES = 64  # a confirm, and a bit: what more has come, the I/O thread reads
@@ -77,9 +80,8 @@ class Loan:
         poll = select.poll()
         poll.register(sock, select.POLLIN)
         self._send, self._recv, self._poll = sock.send, sock.recv, poll.poll
-        self._free = threading.Lock()
-        self._waiting = threading.Lock()
-        self._waiting.acquire()
+        self._free = {_HERE: True}
+        self._waiting: dict[str, bool] = {}
         self._holder: Hashable | None = None  # the thread that is at work or waits
         self.tag = tag
         """Of the next message."""
@@ -122,7 +124,7 @@ class Loan:
             return None
         held, tag, job = False, 0, None
         try:
-            held = self._free.acquire(blocking=False)  # an error right after it costs the connection: see Lender
+            held = self._free.pop(_HERE, False)  # an error right after it costs the connection: see Lender
             if not held:
                 return None
             self._holder = lane
@@ -138,19 +140,19 @@ class Loan:
             self.job = job = Job(message, began, began + timeout_s, lane, require_route, call)
             if sent == len(frames):
                 confirm = Connection.confirm_of(self._channel, tag)
-                self._waiting.release()
-                came = self._poll(min(_PATIENCE_MS, int(timeout_s * 1000)))
-                if not self._waiting.acquire(blocking=False):
+                self._waiting[_HERE] = True
+                came = self._poll(_PATIENCE_MS if timeout_s * 1000 > _PATIENCE_MS else int(timeout_s * 1000))
+                if not self._waiting.pop(_HERE, False):
                     held = False  # the I/O thread has ended the loan meanwhile
                 elif came and (data := self._receive()) != confirm:
                     self.received = data
                 elif came:
                     self.job = self._holder = None
                     held = False
-                    self._free.release()
+                    self._free[_HERE] = True
                     if self.wanted:  # looked at once the token is there: the I/O thread takes it after it has set this
                         self._give_back(self)
-                    return tuple.__new__(Receipt, (message.message_id, True, 1, time.monotonic() - began))
+                    return _new(Receipt, (message.message_id, True, 1, time.monotonic() - began))
             elif self.broken is None:
                 self.unsent = frames[sent:]
             if held:
@@ -205,5 +207,5 @@ class Loan:
             self._socket.close()
 
 
-def _take(token: threading.Lock) -> bool:
-    return token.acquire(blocking=False)
+def _take(token: dict[str, bool]) -> bool:
+    return token.pop(_HERE, False)

@@ -24,6 +24,7 @@ MAX_SIZE_BYTES = 16 * 1024 * 1024
 _SHORT_STRING_BYTES = 255  # AMQP 0-9-1, 4.2.5.3
 _HEADERS_BYTES = 100_000  # the properties must fit into one frame; RabbitMQ's frame_max is 131,072 by default
 _EXPIRATION_MS = 2**32 - 1  # RabbitMQ refuses more: https://www.rabbitmq.com/docs/ttl#per-message-ttl-in-publishers
+_new = tuple.__new__  # as Message() does it itself, without one more function
 _TEXTS = (
     "content_type",
     "content_encoding",
@@ -110,8 +111,7 @@ def build(
     if not isinstance(routing_key, str):
         _short_text("routing_key", routing_key)  # says so
     address = _address(exchange, routing_key)
-    # As Message() does it itself, without one more function.
-    return tuple.__new__(Message, (exchange, routing_key, body, checked, message_id, address, header, None))
+    return _new(Message, (exchange, routing_key, body, checked, message_id, address, header, None))
 
 
 @lru_cache(maxsize=1024)

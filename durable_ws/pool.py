@@ -78,7 +78,12 @@ class Pool:
         self._look_again = asyncio.Event()  # while closing: all is settled, or there is less time
         self._close_by = math.inf
         self._all = Links(
-            self._loop, settings, max_connections=max_connections, window=window, on_settled=self._on_settled
+            self._loop,
+            settings,
+            max_connections=max_connections,
+            window=window,
+            on_settled=self._on_settled,
+            on_confirmed=self._on_confirmed,
         )
         self._lender = Lender(
             self._loop,
@@ -246,7 +251,7 @@ class Pool:
     async def _serve(self) -> None:
         await self._stopping.wait()
         self._take_in()
-        while (self._all.jobs or self._lender.loan is not None) and time.monotonic() < self._close_by:
+        while not (self._all.is_idle and self._lender.loan is None) and time.monotonic() < self._close_by:
             self._look_again.clear()
             try:
                 async with asyncio.timeout(self._close_by - time.monotonic()):
@@ -271,7 +276,10 @@ class Pool:
         while inbox:
             jobs.append(inbox.popleft())
         self._lender.count(jobs)
-        self._all.take_in(jobs)
+        if len(jobs) == 1 and self._all.write_alone(jobs[0].message):
+            self._all.expect(jobs[0])
+        else:
+            self._all.take_in(jobs)
 
     def _on_settled(self, events: list[Settled[Job]]) -> None:
         """Make room for others, and tell the callers."""
@@ -279,7 +287,7 @@ class Pool:
         for event in events:
             self._left_bytes += len(event.key.message.body)
         self._make_room()
-        if not self._all.jobs:
+        if self._all.is_idle:
             self._look_again.set()
         self._lender.settled(may_lend=not self._closing)
         for job, fate, attempts, reason in events:
@@ -287,6 +295,9 @@ class Pool:
         if self._observer is not None:
             for job, fate, attempts, reason in events:
                 self._observe(job, fate, attempts, reason)
+
+    def _on_confirmed(self, job: Job) -> None:
+        self._on_settled([Settled(job, Fate.CONFIRMED, 1, "")])
 
     def _make_room(self) -> None:
         if not self._lock.acquire(timeout=_LOCK_S):  # as above

@@ -103,6 +103,11 @@ class Session(asyncio.BufferedProtocol):
         if data and self._transport is not None:
             self._transport.write(data)
 
+    def send(self, data: bytes) -> None:
+        """Send bytes from :meth:`Connection.message`, of an open connection."""
+        assert self._transport is not None  # noqa: S101 - it is open
+        self._transport.write(data)
+
     def expect(self, data: bytes | None) -> None:
         """If these very bytes come next, ``on_expected`` is called instead of ``on_events``; None: nothing is expected.
 

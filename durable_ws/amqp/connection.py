@@ -202,6 +202,19 @@ class Connection:
         self._out.append(frames)
         return True
 
+    def message(self, number: int, address: bytes, properties: bytes, body: bytes) -> bytes | None:
+        """The bytes of a message, for who sends them at once and nothing else; see :meth:`publish`.
+
+        Returns:
+            None: its properties do not fit into a frame, or something else is to be sent before.
+        """
+        if self._out:
+            return None
+        frames = encode_content(number, address, properties, body, self._frame_max)
+        if frames is not None:
+            self._sent = True
+        return frames
+
     def close_channel(self, number: int) -> None:
         """Close a channel that is open; nothing more is told of it."""
         self._channels[number].closing = True

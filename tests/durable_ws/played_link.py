@@ -18,7 +18,7 @@ from durable_ws.telling import guarded
 from tests.durable_ws.observers import Notebook
 from tests.durable_ws.played_loop import PlayedLoop
 
-__all__ = ["FOREVER", "HOST", "LinkAlone", "PlayedSession"]
+__all__ = ["FOREVER", "HOST", "LinkAlone", "PlayedSession", "publish_alone"]
 
 HOST = ("h", 5672)
 EXCHANGES = {
@@ -69,6 +69,14 @@ class PlayedSession:
             self.said.append(("publish", number, address, header, body))
         return self.fits
 
+    def message(self, number: int, address: bytes, header: bytes, body: bytes) -> tuple[Any, ...] | None:
+        """In place of its bytes, if it fits."""
+        return ("publish", number, address, header, body) if self.fits else None
+
+    def send(self, data: tuple[Any, ...]) -> None:
+        """Noted, as if it had been said and flushed."""
+        self.said += [data, ("flush",)]
+
     def is_between(self, number: int) -> bool:
         """As the test says."""
         assert number == 1
@@ -100,6 +108,15 @@ class PlayedSession:
         return [(one[0], one[1], one[4]) if one[0] == "publish" else one for one in said]
 
 
+def publish_alone(link: Link, job: Job) -> None:
+    """Have it published as one that comes while nothing else is done."""
+    if link.write_alone(job.message):
+        link.expect(job)
+    else:
+        link.publish(job)
+        link.pump()
+
+
 class LinkAlone:
     """A link with its loop, its connections and what it tells."""
 
@@ -108,6 +125,7 @@ class LinkAlone:
         self.sessions = sessions
         self.notes = Notebook()
         self.settled: list[Settled[Job]] = []
+        self.joined: list[Job] = []
         address = Address(hosts=hosts or (HOST,), heartbeat=6, socket_timeout=20.0, stack_timeout=10.0)
         settings = LinkSettings(
             **{
@@ -120,7 +138,13 @@ class LinkAlone:
                 **options,
             }
         )
-        self.link = Link(self.loop, settings, self.settled.extend)  # type: ignore[arg-type]
+        self.link = Link(
+            self.loop,  # type: ignore[arg-type]
+            settings,
+            on_settled=self.settled.extend,
+            on_confirmed=lambda job: self.settled.append(Settled(job, Fate.CONFIRMED, 1, "")),
+            on_joined=self.joined.append,
+        )
 
     @property
     def session(self) -> PlayedSession:

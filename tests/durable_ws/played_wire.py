@@ -17,7 +17,7 @@ from durable_ws.ledger import Fate, Settled
 from durable_ws.link import Link, LinkSettings
 from durable_ws.message import build
 from durable_ws.session import Session
-from tests.durable_ws.played_link import EXCHANGES, FOREVER
+from tests.durable_ws.played_link import EXCHANGES, FOREVER, publish_alone
 from tests.durable_ws.played_loop import PlayedLoop, PlayedTask
 
 __all__ = ["Attempt", "Line", "WireAlone", "job_of", "settings_of"]
@@ -283,13 +283,19 @@ class WireAlone(Line):
     def __init__(self, *, answers_at_once: bool = True, **settings: Any) -> None:
         self.settled: list[Settled[Job]] = []
         loop = PlayedLoop()
-        link = Link(loop, settings_of(**settings), self.settled.extend)  # type: ignore[arg-type]
+        link = Link(
+            loop,  # type: ignore[arg-type]
+            settings_of(**settings),
+            on_settled=self.settled.extend,
+            on_confirmed=lambda job: self.settled.append(Settled(job, Fate.CONFIRMED, 1, "")),
+            on_joined=lambda _: None,
+        )
         super().__init__(link, loop, answers_at_once=answers_at_once)
 
     def alone(self, text: str, to: str = "x", **options: Any) -> Job:
         """A job that comes while nothing else is done."""
         job = job_of(self.loop, text, to, **options)
-        self.link.publish_alone(job)
+        publish_alone(self.link, job)
         self.go_on()
         return job
 

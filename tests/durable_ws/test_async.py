@@ -30,6 +30,7 @@ from durable_ws import (
     Refused,
     Unroutable,
 )
+from durable_ws.async_call import AsyncCall
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Link, Queues, RunScript, Wait
@@ -403,8 +404,13 @@ def test_cancelled_at_any_time(using: Using, queues: Queues, queue: str, seed: i
 @pytest.mark.parametrize(
     ("exchange_has_queue", "said"), [(True, "confirmed"), (False, "confirmed, but no queue is bound for it")]
 )
-def test_cancelled_just_as_the_confirm_came(
-    using: Using, queues: Queues, exchange: Exchange, exchange_has_queue: bool, said: str
+def test_cancelled_just_as_the_confirm_came(  # noqa: PLR0913, RUF100
+    using: Using,
+    queues: Queues,
+    exchange: Exchange,
+    monkeypatch: pytest.MonkeyPatch,
+    exchange_has_queue: bool,
+    said: str,
 ) -> None:
     """The note says what the caller did not live to see."""
     queue = queues.make(exchange, "#" if exchange_has_queue else "other")
@@ -420,17 +426,13 @@ def test_cancelled_just_as_the_confirm_came(
                 notes.extend(exc.__notes__)
                 raise
 
-        def cancel(*_: object) -> None:
+        set_result = AsyncCall.set_result
+
+        def cancel_then(call: AsyncCall, receipt: Receipt) -> None:
+            set_result(call, receipt)
             task.cancel()
 
-        begin = publisher._begin
-
-        def watched(*args: Any) -> Any:
-            pool, pending, job = begin(*args)
-            pending.add_done_callback(cancel)
-            return pool, pending, job
-
-        publisher._begin = watched  # type: ignore[method-assign]
+        monkeypatch.setattr(AsyncCall, "set_result", cancel_then)
         task = asyncio.create_task(publish())
         await asyncio.gather(task, return_exceptions=True)
 

@@ -14,7 +14,7 @@ from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
 from durable_ws.link import LinkSettings
 from durable_ws.links import Links
-from durable_ws.message import build
+from durable_ws.message import Message, build
 from durable_ws.observe import Health
 from tests.durable_ws.leaping_clock import run
 
@@ -28,10 +28,15 @@ class Played:
 
     made: list[Played]
 
-    def __init__(self, loop: object, settings: LinkSettings, on_settled: Callable[[list[Settled[Job]]], None]) -> None:
+    def __init__(self, loop: object, settings: LinkSettings, **calls: Callable[..., None]) -> None:
         assert loop is asyncio.get_running_loop()
         assert settings is SETTINGS
-        self._on_settled = on_settled
+        self._on_settled = calls.pop("on_settled")
+        self._on_confirmed = calls.pop("on_confirmed")
+        self._on_joined = calls.pop("on_joined")
+        assert not calls
+        self.takes_alone = True
+        self.lone: Job | None = None
         self.jobs: list[Job] = []
         self.log: list[str] = []
         self.is_ready = True
@@ -52,10 +57,25 @@ class Played:
         self.jobs.append(job)
         self.log.append(f"publish {job.message.message_id}")
 
-    def publish_alone(self, job: Job) -> None:
-        """Take it in, and need no pump."""
+    def write_alone(self, message: Message) -> bool:
+        """Noted, if nothing else is under way here."""
+        if not self.takes_alone or self.jobs:
+            return False
+        self.log.append(f"write alone {message.message_id}")
+        return True
+
+    def expect(self, job: Job) -> None:
+        """The one that was written."""
+        assert self.log[-1] == f"write alone {job.message.message_id}"
         self.jobs.append(job)
-        self.log.append(f"publish alone {job.message.message_id}")
+        self.lone = job
+
+    def join(self) -> None:
+        """Noted, if there is one."""
+        if self.lone is not None:
+            self.log.append(f"{self.lone.message.message_id} joins")
+            job, self.lone = self.lone, None
+            self._on_joined(job)
 
     def pump(self) -> None:
         """Noted."""
@@ -77,7 +97,11 @@ class Played:
         """Confirm these."""
         for job in jobs:
             self.jobs.remove(job)
-        self._on_settled([Settled(job, Fate.CONFIRMED, 1, "") for job in jobs])
+        if self.lone in jobs:
+            self.lone = None
+            self._on_confirmed(*jobs)
+        else:
+            self._on_settled([Settled(job, Fate.CONFIRMED, 1, "") for job in jobs])
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +122,14 @@ def make(max_connections: int = 3, window: int = 6) -> tuple[Links, list[list[Se
     """Links on the running loop, and what they tell of what was settled."""
     told: list[list[Settled[Job]]] = []
     loop = asyncio.get_running_loop()
-    links = Links(loop, SETTINGS, max_connections=max_connections, window=window, on_settled=told.append)
+    links = Links(
+        loop,
+        SETTINGS,
+        max_connections=max_connections,
+        window=window,
+        on_settled=told.append,
+        on_confirmed=lambda job: told.append([Settled(job, Fate.CONFIRMED, 1, "")]),
+    )
     return links, told
 
 
@@ -208,25 +239,44 @@ def test_one_that_comes_while_nothing_is_under_way(played: list[Played]) -> None
         links, told = make(window=3)
         links.take_in([])
         assert played == []
-        links.take_in([first := job("1", "a")])
-        assert links.jobs == {first}
-        assert links._lanes == {"a": [1]}
-        assert [link.log for link in played] == [["publish alone 1"]]
+        assert (links.jobs, links.is_idle) == (set(), True)
+        assert links.write_alone(job("0", "a").message) is False, "there is no link yet"
+        links.take_in([zeroth := job("0", "a")])
+        assert [link.log for link in played] == [["publish 0", "pump"]]
+        assert links.is_idle is False
+        played[0].settle(zeroth)
+        played[0].log.clear()
+        first = job("1", "a")
+        assert links.write_alone(first.message) is True
+        links.expect(first)
+        assert (links.jobs, links.is_idle) == ({first}, False)
+        assert links.write_alone(first.message) is False
+        assert not links._lanes
+        assert [link.log for link in played] == [["write alone 1"]]
         links.take_in([second := job("2", "b")])
-        assert [link.log for link in played] == [["publish alone 1"], ["publish 2", "pump"]]
+        assert links.jobs == {first, second}
+        assert links._lanes == {"a": [1], "b": [1]}
+        assert [link.log for link in played] == [["write alone 1", "1 joins"], ["publish 2", "pump"]]
         played[0].settle(first)
         links.take_in([third := job("3", "c")])
-        assert played[0].log == ["publish alone 1", "publish 3", "pump"], "the other link is not idle"
+        assert played[0].log == ["write alone 1", "1 joins", "publish 3", "pump"], "the other link is not idle"
         played[0].settle(third)
         played[1].settle(second)
-        assert len(told) == 3
-        assert links.jobs == set()
+        assert len(told) == 4
+        assert (links.jobs, links.is_idle) == (set(), True)
         played[0].jobs.append(job("late", "of no concern"))  # whose answer is still to come
-        links.take_in([fourth := job("4", "b")])
-        assert played[1].log == ["publish 2", "pump", "publish alone 4"], "the least loaded"
+        fourth = job("4", "b")
+        assert links.write_alone(fourth.message) is True
+        links.expect(fourth)
+        assert played[1].log == ["publish 2", "pump", "write alone 4"], "the first that can"
+        assert not links._lanes
         played[1].settle(fourth)
+        assert told[-1] == [Settled(fourth, Fate.CONFIRMED, 1, "")]
+        assert links.is_idle is True
         assert not links._lanes
         assert not links._lane_links
+        played[1].takes_alone = False
+        assert links.write_alone(fourth.message) is False
         links.take_in([job("5", "d"), job("6", "d")])
         assert played[1].log[3:] == ["publish 5", "publish 6", "pump"]
 

@@ -465,7 +465,8 @@ def test_wanted_while_a_thread_is_at_work(desk: Desk, answer: bytes) -> None:
 def test_wanted_while_a_thread_gives_it_back(desk: Desk, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """The thread may have looked just before the I/O thread says that it wants it: that looks again."""
     loan = desk.loan
-    loan._free.acquire()
+    free = loan._free.copy()
+    loan._free.clear()
     take = durable_ws.loan._take
     moments: list[None] = []
 
@@ -474,9 +475,9 @@ def test_wanted_while_a_thread_gives_it_back(desk: Desk, monkeypatch: pytest.Mon
         if tokens is loan._waiting and not moments:
             moments.append(None)
             if what == "put down":
-                loan._free.release()
+                loan._free.update(free)
             elif what == "waits":
-                loan._waiting.release()
+                loan._waiting.update(free)
             else:
                 loan.ended = True
         return taken

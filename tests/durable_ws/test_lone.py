@@ -21,6 +21,7 @@ from durable_ws.job import Job
 from durable_ws.ledger import Fate, Ledger, Settled
 from durable_ws.link import Link
 from durable_ws.links import Links
+from tests.durable_ws import played_link
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
 from tests.durable_ws.observers import Outcomes
 from tests.durable_ws.played_link import FOREVER, LinkAlone, PlayedSession
@@ -67,7 +68,7 @@ def ready(monkeypatch: pytest.MonkeyPatch) -> LinkAlone:
 def publish_alone(alone: LinkAlone, text: str, to: str = "x", timeout_s: float = FOREVER) -> Job:
     """One that comes while nothing else is done."""
     job = alone.job(text, to, timeout_s)
-    alone.link.publish_alone(job)
+    played_link.publish_alone(alone.link, job)
     return job
 
 
@@ -99,12 +100,19 @@ def test_one_flush_and_one_fate(ready: LinkAlone) -> None:
     assert ready.settled == []
 
 
-def test_it_is_expected_before_it_is_sent(ready: LinkAlone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However fast the broker is."""
-    seen: list[object] = []
-    monkeypatch.setattr(ready.session, "flush", lambda: seen.append((ready.session.expected, ready.link._lone)))
-    job = publish_alone(ready, "a")
-    assert seen == [(("confirm", 1, 2), (job, 2))]
+def test_when_it_joins_the_others(ready: LinkAlone) -> None:
+    """Once, before the ledger has it; not if it is confirmed as expected."""
+    publish_alone(ready, "a")
+    come_as_expected(ready, 2)
+    ready.link.join()
+    assert ready.joined == []
+    job = publish_alone(ready, "b")
+    assert ready.link.lone is job
+    for _ in range(2):
+        ready.link.join()
+        assert ready.joined == [job]
+        assert (ready.link.lone, ready.link._ledger.unconfirmed, ready.link.load) == (None, 1, 1)
+    assert ready.session.expected is None
 
 
 def test_it_has_a_timer(ready: LinkAlone) -> None:
@@ -710,10 +718,21 @@ def test_closed_while_it_is_lone(wire: WireAlone, answered: bool) -> None:
 def test_the_order_of_a_lane() -> None:
     """What follows a lone one in its lane takes the same link, behind it; what does not may take another."""
     loop, told = PlayedLoop(), list[Settled[Job]]()
-    links = Links(loop, settings_of(), max_connections=2, window=2, on_settled=told.extend)  # type: ignore[arg-type]
+    links = Links(
+        loop,  # type: ignore[arg-type]
+        settings_of(),
+        max_connections=2,
+        window=2,
+        on_settled=told.extend,
+        on_confirmed=lambda job: told.append(Settled(job, Fate.CONFIRMED, 1, "")),
+    )
 
     def put(text: str, lane: str) -> Job:
-        links.take_in([job := job_of(loop, text, lane=lane)])
+        job = job_of(loop, text, lane=lane)
+        if links.write_alone(job.message):
+            links.expect(job)
+        else:
+            links.take_in([job])
         for line in lines():
             line.go_on()
         return job
@@ -757,7 +776,7 @@ def test_the_order_of_a_lane() -> None:
     put("g", "C")
     assert first._lone is not None
     put("h", "D")
-    assert (first._lone is not None, second._lone, second.load) == (True, None, 1), "the other link is not its concern"
+    assert (first._lone, second._lone, second.load) == (None, None, 1)
     assert heard() == [[b"g"], [b"h"]]
     assert answer(lines()[0]) == ["g"]
     assert answer(lines()[1]) == ["h"]
@@ -820,7 +839,7 @@ def test_cancelled_while_it_is_lone_on_a_loop() -> None:
         broker.talks[-1].say(1, commands.Basic.Ack(3, True))
         assert (await pending).attempts == 1
         future: Any = await publisher.submit("c", message_id="future")
-        assert link._lone is not None
+        assert link._lone is None
         assert future.cancel()
         assert future.fate == "outcome unknown"
 
@@ -840,16 +859,21 @@ def test_one_after_the_other_and_in_company() -> None:
     async def act(publisher: AsyncPublisher, broker: FakeBroker) -> None:
         broker.confirms = True
         link = link_of(publisher)
-        lone = 0
+        lone: list[str] = []
+        expect = link.expect
+
+        def note(job: Job) -> None:
+            lone.append(job.message.message_id)
+            expect(job)
+
+        link.expect = note  # type: ignore[method-assign]
         for number in range(8):
-            future = await publisher.submit("a", message_id=f"lone {number}")
-            lone += link._lone is not None
-            assert (await future).attempts == 1
+            assert (await publisher.publish("a", message_id=f"lone {number}")).attempts == 1
             receipts = await asyncio.gather(
                 *(publisher.publish("b", message_id=f"beside {number} {place}") for place in range(number % 3))
             )
             assert [receipt.attempts for receipt in receipts] == [1] * (number % 3)
-        assert lone == 8
+        assert [one for one in lone if one.startswith("lone")] == [f"lone {number}" for number in range(8)]
         ids = [one.properties.message_id for one in broker.of(header.ContentHeader)]
         assert [one for one in ids if one.startswith("lone")] == [f"lone {number}" for number in range(8)]
         assert len(ids) == len(set(ids)) == 1 + 8 + 7
@@ -863,12 +887,12 @@ def test_lost_while_it_is_lone_on_a_loop() -> None:
     """It is written again under its id, and the receipt counts both."""
 
     async def act(publisher: AsyncPublisher, broker: FakeBroker) -> None:
-        future = await publisher.submit("a", message_id="a")
+        call = asyncio.create_task(publisher.publish("a", message_id="a"))
         assert await heard(broker, 2) == ["first", "a"]
         assert link_of(publisher)._lone is not None
         broker.confirms = True
         broker.talks[-1].hang_up()
-        receipt = await future
+        receipt = await call
         assert (receipt.attempts, receipt.routed) == (2, True)
         assert await heard(broker, 3) == ["first", "a", "a"]
 
@@ -879,13 +903,14 @@ def test_closed_while_it_is_lone_on_a_loop() -> None:
     """Closing waits for its confirm."""
 
     async def act(publisher: AsyncPublisher, broker: FakeBroker) -> None:
-        future = await publisher.submit("a", message_id="a")
+        call = asyncio.create_task(publisher.publish("a", message_id="a"))
+        assert await heard(broker, 2) == ["first", "a"]
         assert link_of(publisher)._lone is not None
         closing = asyncio.create_task(publisher.close())
-        assert await heard(broker, 2) == ["first", "a"]
+        await asyncio.sleep(0)  # a turn of the loop, in which it begins to close
         assert not closing.done()
         broker.talks[-1].say(1, commands.Basic.Ack(2))
-        assert (await future).attempts == 1
+        assert (await call).attempts == 1
         await closing
 
     play(act)
@@ -927,7 +952,9 @@ def test_what_a_ledger_adopts() -> None:
     ledger: Ledger[str] = Ledger(10)
     ledger.opened()
     ledger.declared("x")
-    assert [ledger.write_alone() for _ in range(3)] == [1, 2, 3]
+    for tag in (1, 2, 3):
+        assert ledger.next_tag == tag
+        ledger.write_alone()
     assert (ledger.unsettled, ledger.unconfirmed, ledger.next_deadline()) == (0, 0, None)
     entry = ledger.adopt("a", "id", "x", 50.0, 3)
     assert (entry.attempts, entry.doubts, entry.alone) == (1, 1, False)
@@ -1073,7 +1100,7 @@ class AgainstABroker(RuleBasedStateMachine):
                 jobs.append(job_of(wire.loop, str(number), to, timeout_s=timeout_s, **options))
                 self.published.setdefault(number, []).append(jobs[-1])
             if alone and wire is self.wire:
-                wire.link.publish_alone(*jobs)
+                played_link.publish_alone(wire.link, *jobs)
             else:
                 for job in jobs:
                     wire.link.publish(job)

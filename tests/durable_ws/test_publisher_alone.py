@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,10 +92,20 @@ class AsyncPlayedPool(PlayedPool):
         self.loop = loop
         self.pending: list[Any] = []
         self.has_room = True
+        self.takes_alone = False
 
-    def begin(self, message: Message, **options: Any) -> tuple[Any, Any]:
+    def publish_alone(self, message: Message, timeout_s: float, require_route: bool) -> Any:
+        """See AsyncPool."""
+        if not self.takes_alone:
+            return None
+        self.puts.append(("alone", message, {"timeout_s": timeout_s, "require_route": require_route}))
+        return self.pending.pop() if self.pending else done(RECEIPT)
+
+    def call(self, message: Message, **options: Any) -> Any:
         """See AsyncPool; nothing is put yet."""
         return self.pending.pop() if self.pending else done(RECEIPT), (message, options)
+
+    submit = call
 
     def enter(self, job: Any) -> bool:
         """See AsyncPool."""
@@ -134,6 +142,7 @@ def pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(durable_ws.async_publisher, "AsyncPool", AsyncPlayedPool)
     monkeypatch.setattr(durable_ws.publisher, "_publishers", made)
     monkeypatch.setattr(durable_ws.publisher, "_inherited", [])
+    monkeypatch.setattr(durable_ws.async_publisher, "_publishers", set[AsyncPublisher]())
     yield
     for publisher in made:
         publisher._closed = True
@@ -538,9 +547,8 @@ def test_the_life_on_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
             await publisher.publish("a")
             assert publisher.health() == ("health", False)
             warns_that_it_was_not_closed(publisher, durable_ws.async_publisher.__file__)
-            mine = os.getpid()
             with monkeypatch.context() as child:
-                child.setattr(durable_ws.async_publisher, "os", SimpleNamespace(getpid=lambda: mine + 1))
+                child.setattr(publisher, "_inherited", True)
                 publisher.__del__()
                 assert publisher.health() == closed
                 said = r"^this publisher is the parent's of before a fork: make one in this process$"
@@ -558,16 +566,19 @@ def test_the_life_on_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(main())
 
 
-def test_one_that_is_made_before_the_fork_and_used_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It belongs to the process that publishes first."""
+def test_what_a_fork_does() -> None:
+    """One that has connected belongs to its process; one that is only made, to the process that publishes first."""
 
     async def main() -> None:
-        publisher = AsyncPublisher(URL, EXCHANGES)
-        mine = os.getpid()
-        monkeypatch.setattr(durable_ws.async_publisher, "os", SimpleNamespace(getpid=lambda: mine + 1))
-        assert await publisher.publish("a") is RECEIPT
-        assert publisher.health() == ("health", False)
-        await publisher.close()
+        used, unused = AsyncPublisher(URL, EXCHANGES), AsyncPublisher(URL, EXCHANGES)
+        await used.publish("a")
+        durable_ws.async_publisher._after_fork_in_child()
+        assert (used._inherited, unused._inherited) == (True, False)
+        assert await unused.publish("a") is RECEIPT
+        assert unused.health() == ("health", False)
+        await unused.close()
+        used._inherited = False
+        await used.close()
 
     asyncio.run(main())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -246,7 +245,7 @@ def test_the_life_of_one_for_asyncio() -> None:
         await publisher.publish("a")
         assert publisher._pool is pool
         assert publisher.health().connections == 1
-        publisher._pid = os.getpid() + 1  # as it looks in a child
+        publisher._inherited = True  # as it looks in a child
         assert publisher.health() == Health(
             connections=0, most_connections=3, blocked=None, trouble=None, under_way=0, closed=True
         )
@@ -254,7 +253,7 @@ def test_the_life_of_one_for_asyncio() -> None:
             InvalidState, match=r"^this publisher is the parent's of before a fork: make one in this pr"
         ):
             await publisher.publish("b")
-        publisher._pid = os.getpid()
+        publisher._inherited = False
         await publisher.close()
         closed = publisher.health()
         assert (closed.connections, closed.closed) == (0, True)
