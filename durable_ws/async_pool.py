@@ -109,7 +109,7 @@ class AsyncPool:
         Returns:
             To be awaited at once; None: not this way, and nothing was done.
         """
-        if self._under_way or self._closing is not None or not self._links.write_alone(message):
+        if self._under_way or not self._links.write_alone(message):
             return None
         began, deadline = time.monotonic(), self.loop.time() + timeout_s
         call = AsyncCall(self.loop, message.message_id, self.cancelled)
@@ -208,7 +208,6 @@ class AsyncPool:
         for future, _ in self._waiting:
             if not future.done():
                 future.set_exception(InvalidState())
-        self._links.join()
         self._take_in()
         if not self._links.is_idle:
             self._idle = self.loop.create_future()

@@ -20,6 +20,7 @@ import heapq
 import itertools
 import math
 from collections import deque
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
@@ -148,9 +149,9 @@ class Ledger(Generic[_K]):
         )
 
     @property
-    def declared_exchanges(self) -> frozenset[str]:
-        """Those that are known to be there."""
-        return frozenset(self._declared)
+    def declared_exchanges(self) -> AbstractSet[str]:
+        """Those that are known to be there, at present."""
+        return self._declared
 
     @property
     def next_tag(self) -> int:

@@ -105,6 +105,7 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._lone: tuple[Job, int] | None = None  # written with that tag while nothing else was under way
+        self._quiet = False  # nothing was done here since a lone message was confirmed
         self._lent: tuple[Loan, Session] | None = None
         self._closing = False
         self._closed = asyncio.Event()
@@ -141,17 +142,25 @@ class Link:
         kept of it is the one answer that is expected. Whatever else happens first, the ledger adopts it before.
         """
         session, ledger = self._connection, self._ledger
-        if session is None or not (self._lone is None and self._ready and session.writable and session.is_open):
+        if session is None:
             return False
-        connection = session.connection
-        if not (ledger.is_idle(message.exchange) and connection.is_between(_PUBLISHING)):
+        if self._quiet and session.as_expected and message.exchange in ledger.declared_exchanges:
+            pass  # all is as it was when the one before was written
+        elif not (self._is_quiet(session) and ledger.is_idle(message.exchange)):
             return False
-        frames = connection.message(_PUBLISHING, message.address, message.header, message.body)
+        frames = session.connection.message(_PUBLISHING, message.address, message.header, message.body)
         if frames is None:
             return False
+        self._quiet = False
         ledger.write_alone()
         session.send(frames)
         return True
+
+    def _is_quiet(self, session: Session) -> bool:
+        """Whether the connection could take a message at once, and nobody is amid anything."""
+        if not (self._lone is None and self._ready and session.writable and session.is_open):
+            return False
+        return session.connection.is_between(_PUBLISHING)
 
     def expect(self, job: Job) -> None:
         """Take in the job of the message that was just written; its deadline is on the loop's clock."""
@@ -171,6 +180,7 @@ class Link:
 
     def join(self) -> None:
         """The lone message, if there is one, is not alone any more, or not as expected."""
+        self._quiet = False
         if self._lone is None:
             return
         (job, tag), self._lone = self._lone, None
@@ -220,7 +230,7 @@ class Link:
 
     def abort(self, reason: str) -> None:
         """End the connection without a word to the broker; what was unconfirmed on it is written again."""
-        self._ready = False  # nothing more is written on it until its end is told
+        self._ready = self._quiet = False  # nothing more is written on it until its end is told
         if self._connection is not None:
             self._connection.abort(reason)
 
@@ -233,7 +243,7 @@ class Link:
             give_back: called by threads that have ended the loan, or find it wanted; see there.
         """
         session, ledger = self._connection, self._ledger
-        exchanges = ledger.declared_exchanges
+        exchanges = frozenset(ledger.declared_exchanges)
         if session is None or not (self._ready and session.is_open and session.connection.is_between(_PUBLISHING)):
             return None
         if self._lone is not None or not any(map(ledger.is_idle, exchanges)):
@@ -287,9 +297,11 @@ class Link:
         if self._lone is not None:
             job, _ = self._lone
             self._lone = None
+            self._quiet = True
             self._on_confirmed(job)
 
     def _adopt(self, job: Job, tag: int | None) -> None:
+        self._quiet = False
         message = job.message
         job.link = self
         job.entry = self._ledger.adopt(job, message.message_id, message.exchange, job.deadline, tag)

@@ -74,9 +74,13 @@ class Links:
 
     def write_alone(self, message: Message) -> bool:
         """Write a message, if nothing else is under way and that can be done at once; see :meth:`Link.write_alone`."""
+        if self._jobs:
+            return False
+        if self._alone is not None and self._alone.write_alone(message):
+            return True
         if self.is_idle:
             for link in self.all:
-                if link.write_alone(message):
+                if link is not self._alone and link.write_alone(message):
                     self._alone = link
                     return True
         return False

@@ -79,6 +79,8 @@ class Session(asyncio.BufferedProtocol):
         self._on_writable = on_writable
         self._on_expected = on_expected
         self._expected: bytes | None = None
+        self.as_expected = False
+        """Whether nothing has happened since what was expected has come, but for what the owner did."""
         self._lent: socket.socket | None = None
         self._transport: asyncio.Transport | None = None
         self._opened = False
@@ -190,11 +192,13 @@ class Session(asyncio.BufferedProtocol):
         expected, self._expected = self._expected, None
         if expected is not None and self._buffer[:nbytes] == expected:
             connection.heard()
+            self.as_expected = True
             self._on_expected()
             return
         self._receive(bytes(self._buffer[:nbytes]))
 
     def _receive(self, data: bytes) -> None:
+        self.as_expected = False
         connection = self.connection
         events = connection.receive(data)
         if not self._opened or connection.is_dead:
@@ -214,7 +218,7 @@ class Session(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """See :class:`asyncio.BaseProtocol`."""
-        self.writable = False
+        self.writable = self.as_expected = False
 
     def resume_writing(self) -> None:
         """See :class:`asyncio.BaseProtocol`."""
@@ -284,6 +288,7 @@ class Session(asyncio.BufferedProtocol):
         self._look(self.connection.tick())
         self.flush()
         if self.connection.is_dead and self._transport is not None:
+            self.as_expected = False
             self._transport.abort()
         elif self.connection.is_open:
             self._ticking = self._loop.call_later(self.connection.tick_every_s, self._tick)

@@ -42,6 +42,7 @@ class PlayedSession:
         self.on_writable = calls.pop("on_writable")
         self.on_expected = calls.pop("on_expected")
         self.expected: object = None
+        self.as_expected = False
         self.between = True
         assert not calls
         self.is_open = False

@@ -7,9 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
+from pamqp import body as body_frames
 from pamqp import commands
 
 import durable_ws.async_pool
@@ -492,6 +494,51 @@ def test_close_gives_up() -> None:
     play(body)
     waits = ("waits", "not sent", 0, "the publisher was closed")
     assert notes.told == [waits, waits, ("written", "unknown", 1, "the publisher was closed")]
+
+
+def test_one_that_was_alone_takes_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From when another comes: with a window of one that waits, as it does for the bytes of the first."""
+    monkeypatch.setattr(durable_ws.async_pool, "WINDOW_BYTES", 1000)
+
+    async def body(played: Played) -> None:
+        for window, size in ((1, 1), (10, 600)):
+            before = len(played.broker.of(commands.Basic.Publish))
+            publisher = played.make(window=window)
+            pool = partial(pool_of, publisher)
+            first = asyncio.create_task(publisher.publish(b"a"))
+            await played.written(before + 1)
+            await played.ack(1)
+            await first
+            alone = asyncio.create_task(publisher.publish(b"x" * size))
+            await played.written(before + 2)
+            assert (pool()._under_way, pool()._links.is_idle, publisher.health().under_way) == (0, False, 1)
+            other = asyncio.create_task(publisher.publish(b"x" * size))
+            await waiters(publisher, 1)
+            assert (pool()._under_way, pool()._under_way_bytes, publisher.health().under_way) == (1, size, 1)
+            await played.ack(2)
+            await alone
+            await played.written(before + 3)
+            assert (pool()._under_way, pool()._under_way_bytes) == (1, size)
+            await played.ack(3)
+            await other
+            assert (pool()._under_way, pool()._under_way_bytes, publisher.health().under_way) == (0, 0, 0)
+
+    play(body)
+
+
+def test_the_order_of_what_one_task_submits_and_publishes() -> None:
+    """What waits for the end of the loop's turn goes before what is published in the same turn."""
+
+    async def body(played: Played) -> None:
+        publisher = played.make()
+        played.broker.confirms = True
+        await publisher.publish("0")
+        futures = [await publisher.submit(f"{number}") for number in range(1, 4)]
+        await publisher.publish("4")
+        assert all(map(asyncio.Future.done, futures))
+        assert [one.value for one in played.broker.of(body_frames.ContentBody)] == [b"0", b"1", b"2", b"3", b"4"]
+
+    play(body)
 
 
 def test_a_pool_that_closes_takes_nothing_in() -> None:

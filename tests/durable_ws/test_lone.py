@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -17,6 +19,7 @@ from pamqp.heartbeat import Heartbeat
 import durable_ws.link
 from durable_ws import AsyncPublisher, Exchange
 from durable_ws.amqp.events import Blocked, ChannelClosed, Confirmed, Declared, Returned, Unblocked
+from durable_ws.async_call import AsyncCall
 from durable_ws.job import Job
 from durable_ws.ledger import Fate, Ledger, Settled
 from durable_ws.link import Link
@@ -712,6 +715,52 @@ def test_closed_while_it_is_lone(wire: WireAlone, answered: bool) -> None:
     asyncio.run(main())
 
 
+def test_a_silence_is_noticed_before_the_next() -> None:
+    """A connection on which nothing came for two heart-beats takes none, though its end is not told yet."""
+    wire = made(heartbeat_s=6)
+    wire.alone("a")
+    wire.ack(*wire.waiting)
+    wire.go_on()
+    session = wire.session
+    assert session is not None
+    while not session.connection.is_dead:
+        wire.loop.fire(wire.loop.delays.index(min(wire.loop.delays)))
+    wire.writes.clear()
+    played_link.publish_alone(wire.link, job_of(wire.loop, "b"))
+    assert (wire.is_lone, wire.writes) == (False, [])
+    wire.go_on()
+    assert wire.session is not session
+    wire.ack(*wire.waiting)
+    wire.go_on()
+    assert wire.fates() == [confirmed("a"), confirmed("b")]
+
+
+def test_none_on_a_connection_that_was_given_up(ready: LinkAlone) -> None:
+    """Though its end is not told yet."""
+    publish_alone(ready, "a")
+    come_as_expected(ready, 2)
+    ready.session.as_expected = True
+    ready.link.abort("why")
+    ready.session.taken()
+    publish_alone(ready, "b")
+    assert (ready.link.lone, ready.session.said) == (None, [])
+
+
+def test_none_beside_what_a_loan_has_left(wire: WireAlone) -> None:
+    """A thread had written it: it is under way."""
+    wire.alone("a")
+    wire.ack(*wire.waiting)
+    wire.go_on()
+    left = job_of(wire.loop, "left")
+    loan = SimpleNamespace(job=left, tag=7, unsent=b"", received=b"", broken=None, close=lambda: None)
+    wire.link.end_loan(loan)  # type: ignore[arg-type]
+    wire.alone("b")
+    assert not wire.is_lone
+    wire.ack(*wire.waiting, multiple=True)
+    wire.go_on()
+    assert wire.fates() == [confirmed("a"), confirmed("left", 2), confirmed("b")]
+
+
 # --- several links --------------------------------------------------------------------------------
 
 
@@ -912,6 +961,25 @@ def test_closed_while_it_is_lone_on_a_loop() -> None:
         broker.talks[-1].say(1, commands.Basic.Ack(2))
         assert (await call).attempts == 1
         await closing
+
+    play(act)
+
+
+def test_nothing_is_left_of_it() -> None:
+    """A message leaves no ring of references behind, which would be there until the collector comes."""
+
+    async def act(publisher: AsyncPublisher, broker: FakeBroker) -> None:
+        broker.confirms = True
+        await publisher.publish("a")
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                await publisher.publish("b")
+            await asyncio.sleep(0)  # until now it runs in the callback that has told it
+            assert [one for one in gc.get_objects() if isinstance(one, AsyncCall | Job)] == []
+        finally:
+            gc.enable()
 
     play(act)
 

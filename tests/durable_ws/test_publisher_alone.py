@@ -448,6 +448,32 @@ def test_a_full_window_on_a_loop() -> None:
     asyncio.run(main())
 
 
+def test_a_task_that_publishes_alone() -> None:
+    """The pool is asked first, and needs no more than the message, the time, and whether it must find a queue."""
+
+    async def main() -> None:
+        publisher = AsyncPublisher(URL, EXCHANGES, timeout=12.0)
+        await publisher.submit("first")
+        pool = pool_of(publisher)
+        pool.puts.clear()
+        pool.takes_alone = True
+        assert await publisher.publish("a") is RECEIPT
+        assert await publisher.publish("b", timeout=3.0, require_route=True) is RECEIPT
+        await publisher.submit("c")
+        assert [(way, message.body, options) for way, message, options in pool.puts[:2]] == [
+            ("alone", b"a", {"timeout_s": 12.0, "require_route": False}),
+            ("alone", b"b", {"timeout_s": 3.0, "require_route": True}),
+        ]
+        assert pool.puts[2][0] == "enter"
+        pool.pending.append(PlayedPending(None, RECEIPT))
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await publisher.publish("d")
+        assert caught.value.__notes__ == ["message m: confirmed: the call was cancelled"]
+        await publisher.close()
+
+    asyncio.run(main())
+
+
 class PlayedPending:
     """A message whose caller is cancelled while it waits."""
 
