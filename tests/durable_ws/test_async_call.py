@@ -284,6 +284,7 @@ def test_another_error_stays_in_the_task(run: Callable[[Act], None]) -> None:
     run(act)
 
 
+@pytest.mark.unmutated
 def test_nothing_holds_it() -> None:
     """Neither a receipt nor an error leaves a ring of references behind (a task in Python has one of its own)."""
 

@@ -699,6 +699,7 @@ def strike_everywhere(
     raise AssertionError("it never ends")
 
 
+@pytest.mark.unmutated
 @pytest.mark.parametrize("error", [Struck, LateError])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_interrupted_anywhere(way: Callable[[Desk], object], error: type[BaseException]) -> None:
@@ -743,6 +744,7 @@ def test_interrupted_anywhere(way: Callable[[Desk], object], error: type[BaseExc
     assert {function for function, _ in stuck} <= {"_take", "publish", "_end"}
 
 
+@pytest.mark.unmutated
 @pytest.mark.parametrize("way", [WAYS["nothing"], WAYS["something else"]], ids=["nothing", "something else"])
 def test_no_message_is_left_behind(way: Callable[[Desk], object]) -> None:
     """Once it may have been written, the I/O thread gets it, wherever an error strikes but for a few instructions."""
@@ -757,6 +759,7 @@ def test_no_message_is_left_behind(way: Callable[[Desk], object]) -> None:
     assert len(left_behind) <= 5, left_behind
 
 
+@pytest.mark.unmutated
 def test_the_loan_is_hardly_ever_lost() -> None:
     """An error that strikes before the message is written costs the connection in a few instructions only."""
     lost: list[tuple[str, int]] = []
@@ -769,6 +772,7 @@ def test_the_loan_is_hardly_ever_lost() -> None:
     assert len(lost) <= 12, lost
 
 
+@pytest.mark.unmutated
 def test_an_index_error_of_a_signal_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes out like any other, and does not leave its thread to wait for an outcome that nobody tells."""
     monkeypatch.setattr(Call, "wait", lambda _: BY_THE_IO_THREAD)  # else it hangs

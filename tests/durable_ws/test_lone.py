@@ -965,6 +965,7 @@ def test_closed_while_it_is_lone_on_a_loop() -> None:
     play(act)
 
 
+@pytest.mark.unmutated
 def test_nothing_is_left_of_it() -> None:
     """A message leaves no ring of references behind, which would be there until the collector comes."""
 
