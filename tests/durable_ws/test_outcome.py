@@ -457,6 +457,7 @@ def tell_who_sleeps(outcome: Outcome, fate: Fate, wait: Wait) -> None:
     tell(outcome, fate)
 
 
+@pytest.mark.unmutated
 def test_an_error_and_its_outcome_do_not_hold_each_other(wait: Wait) -> None:
     """Who keeps the error, with its traceback, keeps nothing else; no garbage is left for the collector."""
     outcome, error = Outcome(), Nacked("m", "why")
@@ -913,6 +914,7 @@ print("done")
     assert run(tmp_path, text) == "done\n"
 
 
+@pytest.mark.unmutated
 def test_ctrl_c_in_a_wait(tmp_path: Path) -> None:
     """It comes through at once; the outcome can be asked and told as if nothing had been, and so can a call."""
     text = """
