@@ -13,6 +13,7 @@ from hypothesis import Phase, settings
 
 from conformance.world.broker.base import Broker
 from conformance.world.broker.choose import choose_broker
+from conformance.world.network.proxy import Network
 
 # No example has to be quick: beside other work a fifth of a second is soon gone.
 settings.register_profile("unhurried", deadline=None)
@@ -69,6 +70,13 @@ def _long_s(item: pytest.Item) -> float:
 def namespace() -> str:
     """A short random word that keeps one test's names at the broker apart from another's."""
     return "n" + secrets.token_hex(3)
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    """One network for the file."""
+    with Network() as network:
+        yield network
 
 
 @pytest.fixture(scope="session")

@@ -238,13 +238,6 @@ class Link:
         return most
 
 
-@pytest.fixture(scope="module")
-def network() -> Iterator[Network]:
-    """One network for the file."""
-    with Network() as network:
-        yield network
-
-
 @pytest.fixture
 def make_link(network: Network) -> Iterator[Callable[[str], Link]]:
     """Make proxies in front of a broker's URL."""

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+import pytest
+
+import durable_ws.link
 from durable_ws import Exchange
 from durable_ws.address import Address
 from durable_ws.amqp.events import Opened, Selected
@@ -18,7 +21,7 @@ from durable_ws.telling import guarded
 from tests.durable_ws.observers import Notebook
 from tests.durable_ws.played_loop import PlayedLoop
 
-__all__ = ["FOREVER", "HOST", "LinkAlone", "PlayedSession", "publish_alone"]
+__all__ = ["FOREVER", "HOST", "LinkAlone", "PlayedSession", "play_sessions", "publish_alone"]
 
 HOST = ("h", 5672)
 EXCHANGES = {
@@ -116,6 +119,18 @@ def publish_alone(link: Link, job: Job) -> None:
     else:
         link.publish(job)
         link.pump()
+
+
+def play_sessions(monkeypatch: pytest.MonkeyPatch) -> list[PlayedSession]:
+    """From here on links have played connections; the list of those that were made."""
+    sessions: list[PlayedSession] = []
+
+    def session(*arguments: Any, **calls: Any) -> PlayedSession:
+        sessions.append(PlayedSession(*arguments, **calls))
+        return sessions[-1]
+
+    monkeypatch.setattr(durable_ws.link, "Session", session)
+    return sessions
 
 
 class LinkAlone:

@@ -22,7 +22,7 @@ from durable_ws.amqp.events import (
 )
 from durable_ws.ledger import Fate, Settled
 from durable_ws.observe import Connected, Disconnected
-from tests.durable_ws.played_link import FOREVER, HOST, LinkAlone, PlayedSession
+from tests.durable_ws.played_link import FOREVER, HOST, LinkAlone, play_sessions
 
 Make = Callable[..., LinkAlone]
 
@@ -38,13 +38,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch, drawn: list[tuple[float, float]]) -> Make:  # noqa: ARG001
     """Make links alone."""
-    sessions: list[PlayedSession] = []
-
-    def session(*arguments: Any, **calls: Any) -> PlayedSession:
-        sessions.append(PlayedSession(*arguments, **calls))
-        return sessions[-1]
-
-    monkeypatch.setattr(durable_ws.link, "Session", session)
+    sessions = play_sessions(monkeypatch)
     return lambda *hosts, **options: LinkAlone(sessions, *hosts, **options)
 
 

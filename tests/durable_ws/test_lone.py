@@ -16,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pamqp import commands, frame, header
 from pamqp.heartbeat import Heartbeat
 
-import durable_ws.link
 from durable_ws import AsyncPublisher, Exchange
 from durable_ws.amqp.events import Blocked, ChannelClosed, Confirmed, Declared, Returned, Unblocked
 from durable_ws.async_call import AsyncCall
@@ -27,7 +26,7 @@ from durable_ws.links import Links
 from tests.durable_ws import played_link
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
 from tests.durable_ws.observers import Outcomes
-from tests.durable_ws.played_link import FOREVER, LinkAlone, PlayedSession
+from tests.durable_ws.played_link import FOREVER, LinkAlone
 from tests.durable_ws.played_loop import PlayedLoop
 from tests.durable_ws.played_wire import Line, WireAlone, job_of, settings_of
 
@@ -49,14 +48,7 @@ def confirmed(text: str, attempts: int = 1) -> tuple[str, Fate, int, str]:
 @pytest.fixture
 def ready(monkeypatch: pytest.MonkeyPatch) -> LinkAlone:
     """One that is open, where the exchange x is declared and a message confirmed; all is quiet."""
-    sessions: list[PlayedSession] = []
-
-    def session(*arguments: Any, **calls: Any) -> PlayedSession:
-        sessions.append(PlayedSession(*arguments, **calls))
-        return sessions[-1]
-
-    monkeypatch.setattr(durable_ws.link, "Session", session)
-    alone = LinkAlone(sessions)
+    alone = LinkAlone(played_link.play_sessions(monkeypatch))
     alone.publish("first")
     alone.open()
     alone.hear(Declared(2))

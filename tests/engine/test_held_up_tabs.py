@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -24,13 +23,6 @@ pytestmark = pytest.mark.broker
 
 _NAMED = {check.id: check for check in all_checks() if isinstance(check, Case)}
 _LATE_S = 2.5
-
-
-@pytest.fixture(scope="module")
-def network() -> Iterator[Network]:
-    """One network for the file."""
-    with Network() as network:
-        yield network
 
 
 @pytest.fixture

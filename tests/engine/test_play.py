@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,13 +47,6 @@ _BOTH_CLIENTS = (
     "routing/wildcards",
     "publishing/cut-before-confirm",
 )
-
-
-@pytest.fixture(scope="module")
-def network() -> Iterator[Network]:
-    """One network for the file."""
-    with Network() as network:
-        yield network
 
 
 def _world(broker: Broker, contract: Contract, *, client: str = "websocket-client", **more: object) -> World:
