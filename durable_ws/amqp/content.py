@@ -49,16 +49,17 @@ _PROPERTIES: dict[str, tuple[int, Callable[[Any], bytes]]] = {
 """In the order of the wire: the flag of each, and how its value is written (1.8.3, class basic)."""
 
 
-@lru_cache(maxsize=256)
-def _before_id(content_type: str, delivery_mode: int) -> bytes:
-    """What stands before the message id, if there are no other properties: the same for most messages."""
+@lru_cache(maxsize=1024)
+def _before_id(content_type: str, delivery_mode: int, id_size: int) -> bytes:
+    """What stands before the bytes of the message id, if there are no other properties: the same for most messages."""
     flags = sum(_PROPERTIES[name][0] for name in ("content_type", "delivery_mode", "message_id"))
-    return struct.pack(">H", flags) + encode_short(content_type) + _octet(delivery_mode)
+    return struct.pack(">H", flags) + encode_short(content_type) + _octet(delivery_mode) + _octet(id_size)
 
 
 def encode_usual_properties(content_type: str, delivery_mode: int, message_id: str) -> bytes:
     """As :func:`encode_properties` of these three: the usual ones."""
-    return _before_id(content_type, delivery_mode) + encode_short(message_id)
+    encoded = message_id.encode()
+    return _before_id(content_type, delivery_mode, len(encoded)) + encoded
 
 
 @lru_cache(maxsize=1024)
