@@ -109,9 +109,10 @@ class AsyncPool:
         Returns:
             To be awaited at once; None: not this way, and nothing was done.
         """
+        began = time.monotonic()
         if self._under_way or not self._links.write_alone(message):
             return None
-        began, deadline = time.monotonic(), self.loop.time() + timeout_s
+        deadline = self.loop.time() + timeout_s
         call = AsyncCall(self.loop, message.message_id, self.cancelled)
         call.job = Job(message, began, deadline, asyncio.current_task(), require_route, call)
         self._links.expect(call.job)

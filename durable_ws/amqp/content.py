@@ -16,11 +16,12 @@ from durable_ws.amqp.table import encode_short, encode_table
 
 __all__ = ["encode_address", "encode_content", "encode_properties", "encode_usual_properties"]
 
-_method_start = struct.Struct(">BHIHHH").pack  # frame type, channel, size; class, method, reserved
-_header_start = struct.Struct(
-    ">BBHIHHQ"
-).pack  # the last frame's end; frame type, channel, size; class, weight, body size
-_body_start = struct.Struct(">BBHI").pack  # the last frame's end; frame type, channel, size
+# Frame type, channel, size; class, method, reserved.
+_method_start = struct.Struct(">BHIHHH").pack
+# The last frame's end; frame type, channel, size; class, weight, body size.
+_header_start = struct.Struct(">BBHIHHQ").pack
+# The last frame's end; frame type, channel, size.
+_body_start = struct.Struct(">BBHI").pack
 _END = b"\xce"
 _FRAME_OVERHEAD_BYTES = 8
 _MANDATORY = b"\x01"
