@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import linecache
 import select
 import socket
 import struct
@@ -589,7 +590,7 @@ class Strike:
     def __init__(self, number: int, error: BaseException) -> None:
         self._left = number
         self.error = error
-        self.where: tuple[str, int] | None = None
+        self.where: tuple[str, int | None] | None = None
         """The function and the line, once it has struck."""
 
     def __enter__(self) -> Self:
@@ -670,7 +671,7 @@ def struck(desk: Desk, job: Job, strike: Strike) -> tuple[Receipt | None, BaseEx
 
 
 def strike_everywhere(
-    way: Callable[[Desk], object], error: type[BaseException], look: Callable[[Desk, tuple[str, int]], None]
+    way: Callable[[Desk], object], error: type[BaseException], look: Callable[[Desk, tuple[str, int | None]], None]
 ) -> set[str]:
     """Publish with a loan of its own for each instruction at which the error strikes; the functions that it hit.
 
@@ -699,6 +700,16 @@ def strike_everywhere(
     raise AssertionError("it never ends")
 
 
+def check_why_broken(desk: Desk, way: Callable[[Desk], object], where: tuple[str, int | None]) -> None:
+    """The first reason stays, and there is none for a connection whose loan had ended before the error struck."""
+    function, line = where
+    if way is hung_up and function == "_end":
+        assert desk.loan.broken is not None
+        assert "Errno" in desk.loan.broken
+    elif line is not None and "_give_back" in linecache.getline(durable_ws.loan.__file__, line):
+        assert desk.loan.broken is None
+
+
 @pytest.mark.unmutated
 @pytest.mark.parametrize("error", [Struck, LateError])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -708,9 +719,9 @@ def test_interrupted_anywhere(way: Callable[[Desk], object], error: type[BaseExc
     There are moments when nobody has the loan for good, just after a token was taken or before it is put down: then the
     I/O thread gives the connection up (test_lending.py).
     """
-    stuck: list[tuple[str, int]] = []
+    stuck: list[tuple[str, int | None]] = []
 
-    def look(desk: Desk, where: tuple[str, int]) -> None:
+    def look(desk: Desk, where: tuple[str, int | None]) -> None:
         loan, by_io = desk.loan, desk.taken
         assert len(desk.given_back) <= 2
         if not (loan.take() or by_io or desk.given_back):
@@ -721,6 +732,7 @@ def test_interrupted_anywhere(way: Callable[[Desk], object], error: type[BaseExc
         if loan.tag == TAG:  # it never began
             assert (loan.job, written, loan.unsent) == (None, b"", b"")
             return
+        check_why_broken(desk, way, where)
         if loan.broken is not None:  # the message goes on, if there is still one, on another connection
             assert desk.left in (None, desk.job)
             if loan.job is None and written:
@@ -748,9 +760,9 @@ def test_interrupted_anywhere(way: Callable[[Desk], object], error: type[BaseExc
 @pytest.mark.parametrize("way", [WAYS["nothing"], WAYS["something else"]], ids=["nothing", "something else"])
 def test_no_message_is_left_behind(way: Callable[[Desk], object]) -> None:
     """Once it may have been written, the I/O thread gets it, wherever an error strikes but for a few instructions."""
-    left_behind: list[tuple[str, int]] = []
+    left_behind: list[tuple[str, int | None]] = []
 
-    def look(desk: Desk, where: tuple[str, int]) -> None:
+    def look(desk: Desk, where: tuple[str, int | None]) -> None:
         had_back = desk.loan.take() or desk.given_back
         if received_by(desk.peer) and not (had_back and desk.left is desk.job):
             left_behind.append(where)
@@ -762,9 +774,9 @@ def test_no_message_is_left_behind(way: Callable[[Desk], object]) -> None:
 @pytest.mark.unmutated
 def test_the_loan_is_hardly_ever_lost() -> None:
     """An error that strikes before the message is written costs the connection in a few instructions only."""
-    lost: list[tuple[str, int]] = []
+    lost: list[tuple[str, int | None]] = []
 
-    def look(desk: Desk, where: tuple[str, int]) -> None:
+    def look(desk: Desk, where: tuple[str, int | None]) -> None:
         if not (desk.loan.take() or desk.given_back):
             lost.append(where)
 
