@@ -898,6 +898,7 @@ def test_a_thread_that_is_held_up(  # noqa: PLR0913, RUF100
     assert len(broker.talks) == 2
     assert publisher.publish("another").attempts == 1
     assert held.thread.is_alive()
+    assert publisher.health().trouble == "a thread was held up while it published on the connection"
     receipt = held.let_go()
     assert receipt.message_id == "held"
     copies = broker.messages.count(("held", b"held"))
@@ -1069,7 +1070,7 @@ def test_a_signal_handler_that_raises(broker: Broker, make: Make, wait: Wait) ->
 # --- processes ------------------------------------------------------------------------------------
 
 PROGRAM = """
-import os, sys, threading, time
+import contextlib, os, sys, threading, time
 import durable_ws.loan, durable_ws.lender
 from durable_ws import *
 durable_ws.lender._SOON_S = durable_ws.lender._UNUSED_S = 1000.0
@@ -1131,16 +1132,17 @@ def test_an_interpreter_that_ends(broker: Broker, waits: bool) -> None:
 
     broker.answer = confirm_not
     text = """
-threading.Thread(target=publisher.publish, args=("never",), daemon=True).start()
+def wait():  # its error is not to be printed: who prints while the interpreter ends may hold the stream's lock for ever
+    with contextlib.suppress(PublishError):
+        publisher.publish("never")
+threading.Thread(target=wait, daemon=True).start()
 while not loan._waiting:
     time.sleep(0.001)
 """
     before = time.monotonic()
     done = run(broker, text if waits else "")
     assert time.monotonic() - before < 2 * IN_TIME_S
-    assert done.returncode == 0
-    if not waits:
-        assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
     broker.wait(lambda: len(broker.of(commands.Connection.Close)) == 1, "the end in order")
 
 
