@@ -100,9 +100,6 @@ class Loan:
         self.uses = 0
         """How many messages went this way."""
 
-    def __del__(self) -> None:  # an error struck as a thread took or ended it, so that nobody has it any more
-        self.close()
-
     # --- the threads that publish -----------------------------------------------------------------
 
     def publish(  # noqa: C901 - each function on this path is one more to be cold

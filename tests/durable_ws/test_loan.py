@@ -554,13 +554,6 @@ def test_threads_by_turns(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- its end --------------------------------------------------------------------------------------
 
 
-def test_one_that_nobody_has_any_more(desk: Desk) -> None:
-    """Its handle is closed, which no thread has done that was struck as it took the loan."""
-    desk.loan.take()
-    del desk.loan
-    assert desk.handle.fileno() == -1
-
-
 def test_it_closes_its_handle(desk: Desk) -> None:
     """Once, or again."""
     desk.loan.close()
