@@ -55,6 +55,7 @@ class Lender:
         self._uses = 0  # of the present loan, when it was last looked at
         self._timer: asyncio.TimerHandle | None = None
         self._given_back: deque[Loan] = deque()  # by threads, and not yet dealt with
+        self._given_up: list[Loan] = []  # and not given back: their threads are held up, or an error has struck them
         self._in_a_row = 0
         self._settled_at = -math.inf
         self._over = False
@@ -103,6 +104,9 @@ class Lender:
         loan, self.loan = self.loan, None
         if loan is not None and loan.take():
             self._given_back.append(loan)
+        for loan in self._given_up:  # their connections were shut down long ago
+            loan.close()
+        self._given_up.clear()
         self._drop_given_back()
 
     def _look(self) -> None:
@@ -133,6 +137,7 @@ class Lender:
             self._take_back(loan)
         else:
             self.loan = None
+            self._given_up.append(loan)
             self._links.give_up(loan, "a thread was held up while it published on the connection")
         self._loop.call_soon(self._on_given_back)  # once the connection's end was told
 
@@ -170,6 +175,8 @@ class Lender:
             if loan is not self.loan and loan.job is not None and not self.end():
                 return  # one that was given up meanwhile has to wait for the present one, which will be given back, too
             self._given_back.popleft()
+            if loan in self._given_up:
+                self._given_up.remove(loan)
             if loan.take():
                 self._take_back(loan)
         self._on_ended()

@@ -912,6 +912,18 @@ def test_a_thread_that_is_held_up(  # noqa: PLR0913, RUF100
     assert len(broker.talks) == 2
 
 
+def test_a_loan_that_is_never_given_back(broker: Broker, make: Make) -> None:
+    """As an error has struck a thread right after it took it: all go on; its handle is closed with the publisher."""
+    publisher = make()
+    loan = lent(publisher)
+    loan._free.clear()
+    assert publisher.publish("a").attempts == 1
+    assert len(broker.talks) == 2
+    assert loan._socket.fileno() != -1, "its thread may only be held up"
+    publisher.close()
+    assert loan._socket.fileno() == -1
+
+
 def test_held_up_until_the_next_loan(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its message does not get into the way of a thread that has the new connection, nor does that one's tag."""
     publisher = make()
