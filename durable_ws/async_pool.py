@@ -131,15 +131,13 @@ class AsyncPool:
             Where one task waits for the receipt, or a PublishError, by the deadline; and its job.
         """
         call = AsyncCall(self.loop, message.message_id, self.cancelled)
-        deadline = self.loop.time() + timeout_s
-        call.job = job = Job(message, time.monotonic(), deadline, lane, require_route, call)
+        call.job = job = self._job(message, timeout_s, lane, require_route, call)
         return call, job
 
     def submit(self, message: Message, *, timeout_s: float, lane: Hashable, require_route: bool) -> tuple[Pending, Job]:
         """As :meth:`call`, with a future."""
         pending = Pending(self.loop, message.message_id, self.cancelled)
-        deadline = self.loop.time() + timeout_s
-        pending.job = job = Job(message, time.monotonic(), deadline, lane, require_route, pending)
+        pending.job = job = self._job(message, timeout_s, lane, require_route, pending)
         return pending, job
 
     def enter(self, job: Job) -> bool:
@@ -193,6 +191,12 @@ class AsyncPool:
         await asyncio.shield(self._closing)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _job(
+        self, message: Message, timeout_s: float, lane: Hashable, require_route: bool, future: AsyncCall | Pending
+    ) -> Job:
+        """One that begins now."""
+        return Job(message, time.monotonic(), self.loop.time() + timeout_s, lane, require_route, future)
 
     def _put(self, job: Job) -> None:
         if self._under_way == 1 and not self._woken:

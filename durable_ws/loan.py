@@ -117,7 +117,7 @@ class Loan:
         Raises:
             PublishError: by the deadline.
         """
-        if message.exchange not in self._exchanges or len(message.body) > _MOST_BYTES:
+        if message.exchange not in self._exchanges or not suits(message):
             return None
         frames = encode_content(self._channel, message.address, message.header, message.body, self._frame_max)
         if frames is None:
