@@ -26,6 +26,7 @@ from durable_ws.observe import Health
 from durable_ws.outcome import Call, Outcome
 from durable_ws.receipt import Receipt
 from durable_ws.scribe import Scribe
+from durable_ws.waker import Waker
 
 __all__ = ["WINDOW_BYTES", "Pool", "admitted"]
 
@@ -44,6 +45,7 @@ def admitted(window: int) -> int:
     return window + window // 4
 
 
+_ENDED = "the publisher's I/O thread has ended"
 _LOCK_S = 0.01  # far longer than anybody holds the lock
 _SCRIBE_S = 1.0  # for the last lines of the log
 _LOOK_AGAIN_S = 1.0  # who waits for room looks by itself at times, should what woke it have been lost by Ctrl-C
@@ -71,9 +73,12 @@ class Pool:
         self._under_way_bytes = 0
         self._left = self._left_bytes = 0  # of the window, but not yet counted off
         self._inbox: deque[Job] = deque()
-        self._woken = False
+        self._turn = 0  # how often the I/O thread has looked at the inbox
+        self._woken_for = -1  # after which of these it was woken to look again
         self._closing = False
+        self._over = False  # the I/O thread looks no more
         self._loop = Loop()
+        self._waker = Waker(self._loop, self._take_in)
         self._stopping = asyncio.Event()
         self._look_again = asyncio.Event()  # while closing: all is settled, or there is less time
         self._close_by = math.inf
@@ -149,19 +154,33 @@ class Pool:
     def _enter(self, job: Job, size: int) -> bool:
         """Take the job in, or settle it, if the pool is closing; False: there is no room for it."""
         with self._lock:
-            if not self._closing:
+            let_in = not self._closing
+            if let_in:
                 if not self._admits(size) and threading.current_thread() is not self._thread:
                     return False
                 # In this order: should Ctrl-C come in between, the window is wider by one, and never narrower for good.
                 self._inbox.append(job)
                 self._under_way += 1
                 self._under_way_bytes += size
-                if not self._woken:  # still in the lock: the loop can't be closed before it has been told
-                    self._loop.call_soon_threadsafe(self._take_in)
-                    self._woken = True  # which the I/O thread takes back in the lock
-                return True
-        self._turn_away(job, "the publisher was closed")  # not in the lock, as an observer hears of it
+        if let_in:
+            self._wake()
+        else:  # not in the lock, as an observer hears of it
+            self._turn_away(job, "the publisher was closed")
         return True
+
+    def _wake(self) -> None:
+        """Have the I/O thread look at the inbox, where something was put just now.
+
+        Not in the lock: a thread that writes to a socket lets go of the interpreter, and the others would queue up for
+        the lock. None is needed: if the I/O thread was woken for the turn that is read here, it has yet to look at
+        the inbox; an error that strikes before that is noted costs one more wake-up.
+        """
+        turn = self._turn
+        if self._woken_for != turn:
+            self._waker.wake()
+            self._woken_for = turn
+        if self._over:
+            self._drop_inbox()
 
     def _turn_away(self, job: Job, reason: str) -> None:
         """Settle a job that is not taken in."""
@@ -184,7 +203,7 @@ class Pool:
             with contextlib.suppress(ValueError):  # it was woken
                 self._waiters.remove(waiter)
 
-    def _wake(self, count: int) -> None:
+    def _let_in(self, count: int) -> None:
         """Wake so many of those that wait for room."""
         while count > 0 and self._waiters:
             with contextlib.suppress(IndexError):  # it has just left by itself
@@ -214,7 +233,7 @@ class Pool:
         with self._lock:
             self._closing = True
             self._close_by = min(self._close_by, time.monotonic() + timeout_s)
-        self._wake(len(self._waiters))
+        self._let_in(len(self._waiters))
         with contextlib.suppress(RuntimeError):  # the loop has ended already
             self._loop.call_soon_threadsafe(self._on_close)
 
@@ -237,8 +256,9 @@ class Pool:
             self._closing = True
             if locked:
                 self._lock.release()
-            self._wake(len(self._waiters))
+            self._let_in(len(self._waiters))
             self._drop_all()
+            self._waker.close()
             self._loop.close()
             self._scribe.end()
 
@@ -265,11 +285,7 @@ class Pool:
         self._look_again.set()
 
     def _take_in(self) -> None:
-        if self._lock.acquire(timeout=_LOCK_S):
-            self._woken = False
-            self._lock.release()
-        else:  # whoever holds it may be in a signal handler that waits for us: go on without
-            self._loop.call_later(_LOCK_S, self._take_in)
+        self._turn += 1  # before the inbox is looked at: who puts something into it later wakes this thread again
         if (self._inbox or self._closing) and not self._lender.end():
             return  # in a moment
         jobs, inbox = [], self._inbox
@@ -300,7 +316,7 @@ class Pool:
         self._on_settled([Settled(job, Fate.CONFIRMED, 1, "")])
 
     def _make_room(self) -> None:
-        if not self._lock.acquire(timeout=_LOCK_S):  # as above
+        if not self._lock.acquire(timeout=_LOCK_S):  # whoever holds it may be in a signal handler that waits for us
             self._loop.call_later(_LOCK_S, self._make_room)
             return
         try:
@@ -309,7 +325,7 @@ class Pool:
             left, self._left, self._left_bytes = self._left, 0, 0
         finally:
             self._lock.release()
-        self._wake(left)
+        self._let_in(left)
 
     def _on_joined(self, job: Job) -> None:
         """A message that a thread has written by itself is among the others from here on: it takes its room."""
@@ -323,10 +339,18 @@ class Pool:
 
     def _drop_all(self) -> None:
         """Nobody may wait for ever, whatever ended the thread."""
-        reason = "the publisher's I/O thread has ended"
         for job in self._all.jobs:
-            job.settle(Fate.UNKNOWN, 1, reason)
-            self._observe(job, Fate.UNKNOWN, 1, reason)
-        for job in self._inbox:
-            self._turn_away(job, reason)
+            job.settle(Fate.UNKNOWN, 1, _ENDED)
+            self._observe(job, Fate.UNKNOWN, 1, _ENDED)
+        self._over = True
+        self._drop_inbox()
         self._lender.drop()
+
+    def _drop_inbox(self) -> None:
+        """Also called by a thread that was held up for long with the lock, and has put something there too late."""
+        while self._inbox:
+            try:
+                job = self._inbox.popleft()
+            except IndexError:  # somebody else was quicker
+                return
+            self._turn_away(job, _ENDED)

@@ -183,16 +183,15 @@ def test_a_submit_in_the_midst_of_a_close(publisher: Publisher, monkeypatch: pyt
     publisher.publish("a")
     pool = publisher._pool
     assert pool is not None
-    wake = pool._loop.call_soon_threadsafe
+    wake = pool._waker.wake
     closing = threading.Thread(target=publisher.close)
 
-    def close_first(callback: object, *arguments: object) -> object:
-        if callback == pool._take_in:
-            closing.start()
-            closing.join(0.2)
-        return wake(callback, *arguments)  # type: ignore[arg-type]
+    def close_first() -> None:
+        closing.start()
+        closing.join(0.2)
+        wake()
 
-    monkeypatch.setattr(pool._loop, "call_soon_threadsafe", close_first)
+    monkeypatch.setattr(pool._waker, "wake", close_first)
     future = publisher.submit("b")
     closing.join()
     assert future.result(0).attempts == 1

@@ -258,8 +258,8 @@ def test_one_wake_up_for_all_that_comes_meanwhile(
     busy, go_on, calls = threading.Event(), threading.Event(), []
     pool._loop.call_soon_threadsafe(lambda: (busy.set(), go_on.wait(WAIT_S)))
     assert busy.wait(WAIT_S)
-    wake = pool._loop.call_soon_threadsafe
-    monkeypatch.setattr(pool._loop, "call_soon_threadsafe", lambda *call: (calls.append(call), wake(*call)))
+    wake = pool._waker.wake
+    monkeypatch.setattr(pool._waker, "wake", lambda: (calls.append(None), wake()))
     futures = [publisher.submit("a") for _ in range(5)]
     go_on.set()
     ack(broker, 6, multiple=True)
@@ -269,6 +269,93 @@ def test_one_wake_up_for_all_that_comes_meanwhile(
     ack(broker, 7)
     assert last.result(WAIT_S).attempts == 1
     assert len(calls) == 2
+
+
+def test_who_calls_the_io_thread_holds_nobody_up(
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that is amid the call has no lock: others are served meanwhile, and so is its own message."""
+    publisher = make()
+    broker.confirms = True
+    publisher.publish("first")
+    pool = pool_of(publisher)
+    wake, amid, go_on = pool._waker.wake, threading.Event(), threading.Event()
+
+    def hang() -> None:
+        monkeypatch.setattr(pool._waker, "wake", wake)
+        amid.set()
+        assert go_on.wait(WAIT_S)
+
+    monkeypatch.setattr(pool._waker, "wake", hang)
+    hanging = in_thread(lambda: publisher.publish("a"))
+    assert amid.wait(WAIT_S)
+    assert publisher.publish("b").attempts == 1
+    broker.wait(lambda: len(broker.of(commands.Basic.Publish)) == 3, "both are written")
+    go_on.set()
+    assert joined(hanging)
+
+
+def test_a_signal_handler_publishes_amid_a_call_of_the_io_thread(
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message does not rely on the call that it has interrupted, and which comes later."""
+    publisher = make()
+    broker.confirms = True
+    publisher.publish("first")
+    pool = pool_of(publisher)
+    wake, receipts = pool._waker.wake, []
+
+    def interrupted() -> None:
+        monkeypatch.setattr(pool._waker, "wake", wake)
+        receipts.append(publisher.publish("by the handler"))
+        wake()
+
+    monkeypatch.setattr(pool._waker, "wake", interrupted)
+    receipts.append(publisher.publish("a"))
+    assert [receipt.attempts for receipt in receipts] == [1, 1]
+
+
+def test_an_interrupted_call_of_the_io_thread_is_made_by_who_comes_next(
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait
+) -> None:
+    """Ctrl-C before the I/O thread was called: the message goes out with the next one."""
+    publisher = make()
+    broker.confirms = True
+    publisher.publish("first")
+    pool = pool_of(publisher)
+    wake = pool._waker.wake
+
+    def interrupted() -> None:
+        monkeypatch.setattr(pool._waker, "wake", wake)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool._waker, "wake", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publisher.publish("a")
+    assert publisher.publish("b").attempts == 1
+    assert len(broker.of(commands.Basic.Publish)) == 3
+    wait(lambda: publisher.health().under_way == 0, "both are counted off")
+
+
+def test_who_puts_something_in_when_the_io_thread_has_ended(
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that holds the lock for longer than the end waits for it, as in a signal handler, is told by itself."""
+    publisher = make()
+    broker.confirms = True
+    publisher.publish("first")
+    pool = pool_of(publisher)
+
+    def too_late(_: int) -> bool:
+        pool.stop_soon()
+        pool._thread.join(WAIT_S)
+        return True
+
+    monkeypatch.setattr(pool, "_admits", too_late)
+    future = publisher.submit("a")
+    with pytest.raises(NotSent, match="the publisher's I/O thread has ended"):
+        future.result(0)
+    assert not pool._inbox
 
 
 def test_a_lock_that_is_held_does_not_stop_the_io_thread(broker: FakeBroker, make: Make, wait: Wait) -> None:
@@ -290,7 +377,6 @@ def test_a_lock_that_is_held_does_not_stop_the_io_thread(broker: FakeBroker, mak
     ack(broker, 5, multiple=True)
     assert [one.result(WAIT_S).attempts for one in futures] == [1, 1]
     wait(lambda: publisher.health().under_way == 0, "they are counted off")
-    wait(lambda: not pool._woken, "it hears of what comes next")
 
 
 def test_a_callback_may_publish_in_a_full_window(broker: FakeBroker, make: Make) -> None:
