@@ -436,6 +436,24 @@ def test_all_that_wait_wake(timeout: float | None, fate: Fate, wait: Wait) -> No
     assert [one.result(WAIT_S / 2) for one in exceptions] == [None if fate is RECEIPT else fate] * 3
 
 
+@pytest.mark.parametrize(
+    ("timeout", "lock_waits_s"), [(None, -1), (0.25, 0.25), (-1.0, 0.0), (math.inf, threading.TIMEOUT_MAX)]
+)
+def test_how_long_a_thread_waits(monkeypatch: pytest.MonkeyPatch, timeout: float | None, lock_waits_s: float) -> None:
+    """As long as it said, and no longer than a lock can; without a time for ever, which is -1 for a lock."""
+    waits: list[float | None] = []
+
+    class Lock:
+        def acquire(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return False
+
+    monkeypatch.setattr(durable_ws.outcome.threading, "Lock", Lock)
+    with pytest.raises(TimeoutError):
+        Outcome().result(timeout)
+    assert waits == [None, lock_waits_s]
+
+
 def test_who_gives_up_while_it_is_told_keeps_nobody_from_waking(wait: Wait) -> None:
     """Those behind it move up meanwhile."""
     outcome = Outcome()
