@@ -124,7 +124,7 @@ class Session(asyncio.BufferedProtocol):
         """
         self.flush()
         transport = self._transport
-        if transport is None or self._lent is not None or self._ended or not self.writable:
+        if transport is None or self._lent is not None or not self.writable:  # as it is not once it has ended
             return None
         if transport.get_extra_info("ssl_object") is not None or transport.get_write_buffer_size():
             return None

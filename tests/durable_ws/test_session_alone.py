@@ -35,6 +35,20 @@ HANDSHAKE = (
 )
 
 
+class Handle:
+    """Another handle of the socket; how it was shut down, and whether that fails as it does once the peer is gone."""
+
+    def __init__(self) -> None:
+        self.shut: list[int] = []
+        self.gone = False
+
+    def shutdown(self, how: int) -> None:
+        """Noted."""
+        self.shut.append(how)
+        if self.gone:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
 class PlayedTransport:
     """Notes what is written, and what is asked of it."""
 
@@ -42,11 +56,33 @@ class PlayedTransport:
         self.writes: list[bytes] = []
         self.asked: list[str] = []
         self.options: list[tuple[int, int, int]] = []
+        self.tls = False
+        self.unsent = 0
+        self.handle: Handle | None = Handle()
 
     def get_extra_info(self, name: str) -> Any:
-        """The socket, which is this, too."""
-        assert name == "socket"
-        return self
+        """The socket, which is this, too; what speaks TLS, if it does."""
+        assert name in ("socket", "ssl_object")
+        return self if name == "socket" or self.tls else None
+
+    def dup(self) -> Handle:
+        """Another handle, if there may be one."""
+        if self.handle is None:
+            raise OSError(errno.EMFILE, "Too many open files")
+        self.asked.append("dup")
+        return self.handle
+
+    def get_write_buffer_size(self) -> int:
+        """What it has not sent yet."""
+        return self.unsent
+
+    def pause_reading(self) -> None:
+        """Noted."""
+        self.asked.append("pause_reading")
+
+    def resume_reading(self) -> None:
+        """Noted."""
+        self.asked.append("resume_reading")
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
         """Noted."""
@@ -407,6 +443,131 @@ def test_the_limit_of_blocking() -> None:
     alone.hear(commands.Connection.Blocked("low on disk"), commands.Connection.Unblocked())
     assert alone.loop.delays == []
     assert alone.events == [Blocked("low on disk"), Unblocked()]
+
+
+# --- lending --------------------------------------------------------------------------------------
+
+
+def lent() -> Alone:
+    """A session whose socket is lent."""
+    alone = opened()
+    assert alone.session.lend() is alone.socket.handle
+    assert alone.socket.asked == ["dup", "pause_reading"]
+    alone.socket.asked.clear()
+    return alone
+
+
+def test_what_is_to_be_said_goes_out_before_the_socket_is_lent() -> None:
+    """Or it would come behind what others say."""
+    alone = opened()
+    alone.session.connection.open_channel(1)
+    assert alone.session.lend() is alone.socket.handle
+    assert [type(one) for one in alone.said()] == [commands.Channel.Open]
+
+
+def test_lent_once_at_a_time() -> None:
+    """And again once it was taken back."""
+    alone = lent()
+    assert alone.session.lend() is None
+    assert alone.socket.asked == []
+    alone.session.take_back(b"", b"")
+    assert alone.socket.asked == ["resume_reading"]
+    assert alone.said() == []
+    assert alone.session.lend() is alone.socket.handle
+
+
+def test_where_there_is_no_socket_none_is_lent() -> None:
+    """Not before it is connected, nor once it has ended."""
+    alone = Alone()
+    assert alone.session.lend() is None
+    alone = opened()
+    alone.session.connection_lost(None)
+    assert alone.session.lend() is None
+    assert alone.socket.asked == []
+
+
+@pytest.mark.parametrize("why", ["TLS", "unsent", "full", "too many files"])
+def test_a_socket_that_is_not_lent(why: str) -> None:
+    """The session goes on with it, and lends it later if it can."""
+    alone = opened()
+    handle = alone.socket.handle
+    alone.socket.tls = why == "TLS"
+    alone.socket.unsent = int(why == "unsent")
+    if why == "full":
+        alone.session.pause_writing()
+    if why == "too many files":
+        alone.socket.handle = None
+    assert alone.session.lend() is None
+    assert alone.socket.asked == []
+    alone.socket.tls, alone.socket.unsent, alone.socket.handle = False, 0, handle
+    alone.session.resume_writing()
+    assert alone.session.lend() is handle
+
+
+def test_what_a_loan_leaves() -> None:
+    """What was not sent is sent, then what was received is dealt with."""
+    alone = lent()
+    alone.session.connection.open_channel(1)
+    unsent = alone.session.connection.take()
+    alone.session.take_back(unsent, frame.marshal(commands.Connection.Blocked("low on disk"), 0))
+    assert alone.socket.writes == [unsent]
+    assert alone.socket.asked == ["resume_reading"]
+    assert alone.events == [Blocked("low on disk")]
+
+
+def test_what_a_loan_leaves_when_the_connection_has_ended() -> None:
+    """Nobody wants it any more."""
+    alone = lent()
+    alone.session.connection_lost(None)
+    alone.session.take_back(b"unsent", frame.marshal(commands.Connection.Blocked("low on disk"), 0))
+    assert alone.socket.writes == []
+    assert alone.socket.asked == []
+    assert alone.events == []
+
+
+def test_heart_beats_while_the_socket_is_lent() -> None:
+    """Who has it says and hears enough; with its end, the peer's time begins anew."""
+    alone = lent()
+    for _ in range(10):
+        alone.loop.fire()
+    alone.session.take_back(b"", b"")
+    alone.loop.fire()
+    assert alone.said() == []
+    assert alone.socket.asked == ["resume_reading"]
+    alone.loop.fire()
+    assert [type(one) for one in alone.said()] == [Heartbeat]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("way", ["abort", "close", "lost"])
+def test_who_has_the_socket_hears_of_the_end(way: str, gone: bool) -> None:
+    """At once, whatever the session would have said in order; also where the peer is gone already."""
+    alone = lent()
+    handle = alone.socket.handle
+    assert handle is not None
+    handle.gone = gone
+    if way == "lost":
+        alone.session.connection_lost(None)
+    elif way == "abort":
+        alone.session.abort("given up")
+    else:
+        alone.session.close()
+    assert handle.shut == [socket.SHUT_RDWR]
+    assert alone.said() == []
+    assert alone.socket.asked == ([] if way == "lost" else ["abort"])
+    reason = {"abort": "given up", "close": "the publisher was closed"}.get(way)
+    alone.session.connection_lost(None)
+    assert alone.ends == [End(reason or "the peer closed the connection without a word", opened=True)]
+
+
+def test_once_it_was_taken_back_nobody_has_it() -> None:
+    """The handle is its owner's, whatever ends the session."""
+    alone = lent()
+    alone.session.take_back(b"", b"")
+    alone.session.abort("given up")
+    alone.session.connection_lost(None)
+    assert alone.socket.handle is not None
+    assert alone.socket.handle.shut == []
 
 
 # --- what is expected -----------------------------------------------------------------------------
