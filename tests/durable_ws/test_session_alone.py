@@ -667,6 +667,25 @@ def test_what_was_expected_is_heard_too() -> None:
     assert alone.came_as_expected == 12
 
 
+@pytest.mark.parametrize("then", ["another word", "nothing is taken", "silence"])
+def test_until_when_all_is_as_expected(then: str) -> None:
+    """Until anything else has happened: then the owner has to look again."""
+    alone, confirm = confirming()
+    assert alone.session.as_expected is False
+    alone.hear_bytes(confirm)
+    assert alone.session.as_expected is True
+    if then == "another word":
+        alone.hear_bytes(BEAT)
+    elif then == "nothing is taken":
+        alone.session.pause_writing()
+        alone.session.resume_writing()
+    else:
+        while not alone.socket.asked:
+            assert alone.session.as_expected is True
+            alone.loop.fire()
+    assert alone.session.as_expected is False
+
+
 # --- dialling -------------------------------------------------------------------------------------
 
 
