@@ -271,13 +271,19 @@ def test_one_wake_up_for_all_that_comes_meanwhile(
     assert len(calls) == 2
 
 
-def test_who_calls_the_io_thread_holds_nobody_up(
-    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A thread that is amid the call has no lock: others are served meanwhile, and so is its own message."""
+@pytest.fixture
+def publisher(broker: FakeBroker, make: Make) -> Publisher:
+    """One that is connected, to a broker that confirms."""
     publisher = make()
     broker.confirms = True
     publisher.publish("first")
+    return publisher
+
+
+def test_who_calls_the_io_thread_holds_nobody_up(
+    broker: FakeBroker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that is amid the call has no lock: others are served meanwhile, and so is its own message."""
     pool = pool_of(publisher)
     wake, amid, go_on = pool._waker.wake, threading.Event(), threading.Event()
 
@@ -296,12 +302,9 @@ def test_who_calls_the_io_thread_holds_nobody_up(
 
 
 def test_a_signal_handler_publishes_amid_a_call_of_the_io_thread(
-    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its message does not rely on the call that it has interrupted, and which comes later."""
-    publisher = make()
-    broker.confirms = True
-    publisher.publish("first")
     pool = pool_of(publisher)
     wake, receipts = pool._waker.wake, []
 
@@ -316,12 +319,9 @@ def test_a_signal_handler_publishes_amid_a_call_of_the_io_thread(
 
 
 def test_an_interrupted_call_of_the_io_thread_is_made_by_who_comes_next(
-    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait
+    broker: FakeBroker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, wait: Wait
 ) -> None:
     """Ctrl-C before the I/O thread was called: the message goes out with the next one."""
-    publisher = make()
-    broker.confirms = True
-    publisher.publish("first")
     pool = pool_of(publisher)
     wake = pool._waker.wake
 
@@ -338,12 +338,9 @@ def test_an_interrupted_call_of_the_io_thread_is_made_by_who_comes_next(
 
 
 def test_who_puts_something_in_when_the_io_thread_has_ended(
-    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread that holds the lock for longer than the end waits for it, as in a signal handler, is told by itself."""
-    publisher = make()
-    broker.confirms = True
-    publisher.publish("first")
     pool = pool_of(publisher)
 
     def too_late(_: int) -> bool:
