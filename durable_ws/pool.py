@@ -61,10 +61,16 @@ class Pool:
     """
 
     def __init__(self, settings: LinkSettings, *, max_connections: int, window: int) -> None:
-        self._admitted = admitted(window)
+        self._loop = Loop()
+        try:
+            self._waker = Waker(self._loop, self._take_in)
+        except OSError:  # too many open files, for one
+            self._loop.close()
+            raise
         self._scribe = Scribe()
         self._observer = settings.observer and settings.observer.with_log(self._scribe.log)
         settings = replace(settings, observer=self._observer, log=self._scribe.log)
+        self._admitted = admitted(window)
         # A lock in C, which an exception of a signal handler (Ctrl-C) can't leave locked, and which the thread that
         # holds it may take again, as in a signal handler that publishes. The I/O thread never waits for it without end.
         self._lock = threading.RLock()
@@ -77,8 +83,6 @@ class Pool:
         self._woken_for = -1  # after which of these it was woken to look again
         self._closing = False
         self._over = False  # the I/O thread looks no more
-        self._loop = Loop()
-        self._waker = Waker(self._loop, self._take_in)
         self._stopping = asyncio.Event()
         self._look_again = asyncio.Event()  # while closing: all is settled, or there is less time
         self._close_by = math.inf
@@ -98,7 +102,12 @@ class Pool:
             wanted=self._observer is None,  # which is told on the I/O thread
         )
         self._thread = threading.Thread(target=self._run, name="durable_ws", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # there may be no more threads, or Ctrl-C has struck, and this one goes on
+            self.stop_soon()
+            self._scribe.end()
+            raise
 
     @property
     def _links(self) -> list[Link]:
@@ -145,6 +154,8 @@ class Pool:
             if left_s <= 0:
                 self._turn_away(job, "the deadline passed in a full window")
                 return
+            if self._inbox:  # an error may have struck who has filled the window, before the I/O thread was woken
+                self._wake()
             try:
                 self._wait_for_room(size, min(left_s, _LOOK_AGAIN_S))
             except BaseException:  # Ctrl-C, for one
@@ -162,25 +173,34 @@ class Pool:
                 self._inbox.append(job)
                 self._under_way += 1
                 self._under_way_bytes += size
-        if let_in:
-            self._wake()
-        else:  # not in the lock, as an observer hears of it
+        if not let_in:  # not in the lock, as an observer hears of it
             self._turn_away(job, "the publisher was closed")
+            return True
+        self._wake()
+        if self._over:
+            self._withdraw(job)
         return True
 
     def _wake(self) -> None:
-        """Have the I/O thread look at the inbox, where something was put just now.
+        """Have the I/O thread look at the inbox, where something was put before.
 
         Not in the lock: a thread that writes to a socket lets go of the interpreter, and the others would queue up for
         the lock. None is needed: if the I/O thread was woken for the turn that is read here, it has yet to look at
-        the inbox; an error that strikes before that is noted costs one more wake-up.
+        the inbox. An error that strikes before it is woken leaves that to who comes next; one that strikes before that
+        is noted costs one more wake-up.
         """
         turn = self._turn
         if self._woken_for != turn:
             self._waker.wake()
             self._woken_for = turn
-        if self._over:
-            self._drop_inbox()
+
+    def _withdraw(self, job: Job) -> None:
+        """Settle a job, if the I/O thread has ended without it. (No other's: an error may strike, and it is lost.)"""
+        try:
+            self._inbox.remove(job)
+        except ValueError:
+            return
+        self._turn_away(job, _ENDED)
 
     def _turn_away(self, job: Job, reason: str) -> None:
         """Settle a job that is not taken in."""
@@ -294,7 +314,7 @@ class Pool:
         self._lender.count(jobs)
         if len(jobs) == 1 and self._all.write_alone(jobs[0].message):
             self._all.expect(jobs[0])
-        else:
+        elif jobs:
             self._all.take_in(jobs)
 
     def _on_settled(self, events: list[Settled[Job]]) -> None:
@@ -342,15 +362,8 @@ class Pool:
         for job in self._all.jobs:
             job.settle(Fate.UNKNOWN, 1, _ENDED)
             self._observe(job, Fate.UNKNOWN, 1, _ENDED)
-        self._over = True
-        self._drop_inbox()
-        self._lender.drop()
-
-    def _drop_inbox(self) -> None:
-        """Also called by a thread that was held up for long with the lock, and has put something there too late."""
+        self._over = True  # who puts something into the inbox from here on withdraws it
         while self._inbox:
-            try:
-                job = self._inbox.popleft()
-            except IndexError:  # somebody else was quicker
-                return
-            self._turn_away(job, _ENDED)
+            with contextlib.suppress(IndexError):  # it was withdrawn just now
+                self._turn_away(self._inbox.popleft(), _ENDED)
+        self._lender.drop()

@@ -30,6 +30,8 @@ class Waker:
         self._hears, self._says = socket.socketpair()
         self._hears.setblocking(False)
         self._says.setblocking(False)
+        with contextlib.suppress(OSError):  # on Windows these are TCP, and a byte would wait for the last one's answer
+            self._says.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         loop.add_reader(self._hears, self._on_readable)
 
     def wake(self) -> None:
@@ -39,13 +41,26 @@ class Waker:
         except OSError as exc:
             if exc.__traceback__ is not None and exc.__traceback__.tb_next is not None:
                 raise  # it is none of the socket's, but comes out of a signal handler
-            # else it is closed, or full of what the loop has not read yet, and will
+            if not isinstance(exc, BlockingIOError):  # which means: there is much that the loop has not read yet
+                self._wake_otherwise()
+
+    def _wake_otherwise(self) -> None:
+        """The system has no room for a byte, or it is closed."""
+        try:
+            self._loop.call_soon_threadsafe(self._on_woken)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise  # it is of a signal handler
 
     def close(self) -> None:
-        """Before the loop is closed."""
+        """Once the loop does not run any more, and before it is closed.
+
+        In this order, or a thread that is amid :meth:`wake` might find that nobody reads, which is a SIGPIPE for some.
+        (Should it find another socket under the number of this one, that gets a byte; asyncio's own has the same gap.)
+        """
         self._loop.remove_reader(self._hears)
-        self._hears.close()
         self._says.close()
+        self._hears.close()
 
     def _on_readable(self) -> None:
         with contextlib.suppress(BlockingIOError):  # select(2): "may report readable, and a read blocks nevertheless"

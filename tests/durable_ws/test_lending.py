@@ -959,7 +959,7 @@ def test_what_is_not_written_on_a_broken_connection(
     assert broker.bodies[9:] == ["held", "other"]
 
 
-def test_held_up_for_a_moment(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_held_up_for_a_moment(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
     """Others wait for it, and the connection stays."""
     monkeypatch.setattr(durable_ws.lender, "_AT_WORK_S", LONG_S)
     publisher = make()
@@ -967,10 +967,7 @@ def test_held_up_for_a_moment(broker: Broker, make: Make, monkeypatch: pytest.Mo
     held = Held(publisher, monkeypatch, written=True)
     future = publisher.submit("other")
     monkeypatch.setattr(durable_ws.lender, "_AT_WORK_S", LONG_S)
-    looked = threading.Event()
-    pool_of(publisher)._loop.call_soon_threadsafe(looked.set)
-    assert looked.wait(WAIT_S)
-    assert loan.wanted
+    wait(lambda: loan.wanted, "the I/O thread has looked")
     assert not future.done()
     assert held.let_go().attempts == 1
     assert future.result(WAIT_S).attempts == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import signal
@@ -16,6 +17,7 @@ from pamqp import commands
 
 import durable_ws.pool
 from durable_ws import Exchange, InvalidState, NotSent, OutcomeUnknown, Publisher, Receipt
+from durable_ws.loop import Loop
 from durable_ws.pool import Pool
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
 from tests.durable_ws.observers import Outcomes, log_is_written
@@ -318,11 +320,16 @@ def test_a_signal_handler_publishes_amid_a_call_of_the_io_thread(
     assert [receipt.attempts for receipt in receipts] == [1, 1]
 
 
+@pytest.mark.parametrize("window", [1, 1000])
 def test_an_interrupted_call_of_the_io_thread_is_made_by_who_comes_next(
-    broker: FakeBroker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, wait: Wait
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait, window: int
 ) -> None:
-    """Ctrl-C before the I/O thread was called: the message goes out with the next one."""
+    """Ctrl-C before the I/O thread was called: the message goes out with the next one, though it fills the window."""
+    publisher = make(window=window)
+    broker.confirms = True
+    publisher.publish("first")
     pool = pool_of(publisher)
+    wait(lambda: publisher.health().under_way == 0, "it is counted off")
     wake = pool._waker.wake
 
     def interrupted() -> None:
@@ -335,6 +342,16 @@ def test_an_interrupted_call_of_the_io_thread_is_made_by_who_comes_next(
     assert publisher.publish("b").attempts == 1
     assert len(broker.of(commands.Basic.Publish)) == 3
     wait(lambda: publisher.health().under_way == 0, "both are counted off")
+
+
+def test_who_has_put_something_in_before_the_io_thread_has_ended(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And calls it afterwards: it was taken in, and is not told twice."""
+    pool = pool_of(publisher)
+    monkeypatch.setattr(pool._waker, "wake", publisher.close)
+    assert publisher.submit("a").result(0).attempts == 1
+    assert not pool._thread.is_alive()
 
 
 def test_who_puts_something_in_when_the_io_thread_has_ended(
@@ -353,6 +370,51 @@ def test_who_puts_something_in_when_the_io_thread_has_ended(
     with pytest.raises(NotSent, match="the publisher's I/O thread has ended"):
         future.result(0)
     assert not pool._inbox
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_the_io_thread_can_not_be_started(
+    make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait, error: type[BaseException]
+) -> None:
+    """As there may be no more threads, or Ctrl-C strikes: no thread is left, and the next publish tries anew."""
+    threads, pools = set(threading.enumerate()), list[Pool]()
+    start, stop = threading.Thread.start, Pool.stop_soon
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == "durable_ws":
+            raise error
+        start(thread)
+
+    def noted(pool: Pool) -> None:
+        pools.append(pool)
+        stop(pool)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    monkeypatch.setattr(Pool, "stop_soon", noted)
+    publisher = make()
+    for count in (1, 2):
+        with pytest.raises(error):
+            publisher.publish("a")
+        assert len(pools) == count
+    wait(lambda: set(threading.enumerate()) == threads, "the log's threads have ended")
+    for pool in pools:
+        pool._waker.close()
+        pool._loop.close()
+
+
+def test_too_many_files_for_an_io_thread(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's error comes out, and nothing is left: no thread, and no loop that was not closed."""
+    threads, loops = set(threading.enumerate()), list[Loop]()
+
+    def fail(loop: Loop, _: object) -> None:
+        loops.append(loop)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("durable_ws.pool.Waker", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        make().publish("a")
+    assert set(threading.enumerate()) == threads
+    assert [loop.is_closed() for loop in loops] == [True]
 
 
 def test_a_lock_that_is_held_does_not_stop_the_io_thread(broker: FakeBroker, make: Make, wait: Wait) -> None:
@@ -475,7 +537,7 @@ def test_close_takes_in_what_was_let_in(broker: FakeBroker, make: Make, wait: Wa
     pool = pool_of(publisher)
     wait(lambda: publisher.health().under_way == 0, "it is confirmed")
     with pool._lock:
-        pool._woken = True  # as if it had been told, and not yet come to it
+        pool._woken_for = pool._turn  # as if it had been woken, and not yet come to it
         future = publisher.submit("a")
     publisher._close_timeout_s = WAIT_S
     closing = in_thread(publisher.close)

@@ -54,6 +54,11 @@ def test_lines_come_in_their_order_and_all_of_them(scribe: Scribe, caplog: pytes
     assert records[-1].exc_info == (ValueError, error, None)
 
 
+def test_its_thread(scribe: Scribe) -> None:
+    """It can be told from others, and does not hold up an interpreter that ends, whatever a handler hangs on."""
+    assert (scribe._thread.name, scribe._thread.daemon) == ("durable_ws log", True)
+
+
 def test_a_line_that_can_not_be_written_costs_itself_alone(scribe: Scribe, caplog: pytest.LogCaptureFixture) -> None:
     """What a filter of the program's raises goes no further."""
     log = logging.getLogger(SAID)

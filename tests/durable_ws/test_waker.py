@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -74,6 +75,33 @@ def test_it_is_not_held_up_by_what_nobody_reads(woken: Woken) -> None:
         woken.waker._hears.recv(1)
 
 
+def closed() -> socket.socket:
+    """A socket whose error is none of a signal handler's."""
+    sock = socket.socket()
+    sock.close()
+    return sock
+
+
+def test_the_system_takes_no_byte(woken: Woken, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then asyncio's own way is left, by which the loop hears of it with its next turn at the latest."""
+    monkeypatch.setattr(woken.waker, "_says", closed())
+    woken.waker.wake()
+    woken.run()
+    assert len(woken.threads) == 1
+
+
+def test_an_error_of_a_signal_handler_in_that_other_way(woken: Woken, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks like the one of a loop that is closed, and comes out."""
+
+    def interrupted(*_: object) -> None:
+        raise RuntimeError("of a signal handler")
+
+    monkeypatch.setattr(woken.waker, "_says", closed())
+    monkeypatch.setattr(woken.loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(RuntimeError, match="of a signal handler"):
+        woken.waker.wake()
+
+
 def test_readable_though_there_is_nothing(woken: Woken) -> None:
     """As select(2) allows: it looks once in vain."""
     woken.waker._on_readable()
@@ -84,12 +112,13 @@ def test_nothing_happens_once_it_is_closed() -> None:
     """Who publishes at that moment gets no error; no socket is left, on the loop neither."""
     woken = Woken()
     hears, says = woken.waker._hears, woken.waker._says
+    number = hears.fileno()
     woken.waker.close()
     assert [hears.fileno(), says.fileno()] == [-1, -1]
-    woken.waker.wake()
-    woken.loop.run_until_complete(asyncio.sleep(0))
-    assert woken.threads == []
+    assert not woken.loop.remove_reader(number)
     woken.loop.close()
+    woken.waker.wake()
+    assert woken.threads == []
 
 
 @pytest.mark.parametrize("error", [TimeoutError, BlockingIOError, KeyboardInterrupt])
