@@ -393,6 +393,25 @@ def test_slow_confirms(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPat
     assert len(broker.talks) == 1
 
 
+def test_a_slow_confirm_is_followed_by_eight_in_a_row_again(
+    broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait
+) -> None:
+    """Before the connection is lent anew."""
+    monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 20)
+    publisher = make()
+    lent(publisher)
+    broker.confirms = False
+    slow = Background(lambda: publisher.publish("slow").attempts)
+    wait(lambda: pool_of(publisher)._lender.loan is None, "the loan has ended")
+    broker.confirms = True
+    broker.talks[0].say(1, commands.Basic.Ack(10))
+    assert slow.result() == 1
+    for _ in range(8):
+        assert pool_of(publisher)._lender.loan is None
+        assert publisher.publish("after").attempts == 1
+    assert loan_of(publisher).uses == 0
+
+
 @pytest.mark.parametrize("size", [1, 4096, 64 * 1024, 64 * 1024 + 1, 1_000_000])
 def test_large_bodies(broker: Broker, make: Make, size: int) -> None:
     """Up to 64 KiB they may go that way; each comes whole, and what follows, too."""
