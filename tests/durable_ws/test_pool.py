@@ -345,13 +345,18 @@ def test_an_interrupted_call_of_the_io_thread_is_made_by_who_comes_next(
 
 
 def test_who_has_put_something_in_before_the_io_thread_has_ended(
-    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+    broker: FakeBroker, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And calls it afterwards: it was taken in, and is not told twice."""
+    """And calls it afterwards: it was taken in, and nobody is told twice."""
+    notes = Outcomes()
+    publisher = make(observer=notes)
+    broker.confirms = True
+    publisher.publish("first")
     pool = pool_of(publisher)
     monkeypatch.setattr(pool._waker, "wake", publisher.close)
     assert publisher.submit("a").result(0).attempts == 1
     assert not pool._thread.is_alive()
+    assert [outcome for _, outcome, *_ in notes.told] == ["confirmed"] * 2
 
 
 def test_who_puts_something_in_when_the_io_thread_has_ended(
