@@ -244,6 +244,19 @@ def test_it_is_not_lent_to_who_does_not_wait(broker: Broker, make: Make) -> None
 
 
 @pytest.mark.usefixtures("broker")
+def test_eight_in_a_row_again_after_who_does_not_wait(broker: Broker, make: Make) -> None:
+    """What came before that counts no more."""
+    publisher = make()
+    for _ in range(5):
+        publisher.publish("before")
+    assert publisher.submit("submitted").result(WAIT_S).attempts == 1
+    for _ in range(8):
+        assert pool_of(publisher)._lender.loan is None
+        publisher.publish("after")
+    assert loan_of(publisher).uses == 0
+    assert len(broker.talks) == 1
+
+
 def test_an_observer(make: Make) -> None:
     """It is told on the I/O thread, which therefore keeps the connection."""
     publisher = make(observer=Notebook())
@@ -988,9 +1001,14 @@ def test_held_up_for_a_moment(broker: Broker, make: Make, monkeypatch: pytest.Mo
     monkeypatch.setattr(durable_ws.lender, "_AT_WORK_S", LONG_S)
     wait(lambda: loan.wanted, "the I/O thread has looked")
     assert not future.done()
+    pool = pool_of(publisher)
+    turn, limit = pool._turn, pool._lender._timer
+    third = publisher.submit("third")
+    wait(lambda: pool._turn > turn, "it has looked again")
+    assert pool._lender._timer is limit, "its time goes on, however many others come"
     assert held.let_go().attempts == 1
-    assert future.result(WAIT_S).attempts == 1
-    assert broker.bodies[9:] == ["held", "other"]
+    assert [future.result(WAIT_S).attempts, third.result(WAIT_S).attempts] == [1, 1]
+    assert broker.bodies[9:] == ["held", "other", "third"]
     assert len(broker.talks) == 1
 
 
