@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -54,6 +55,7 @@ class PlayedSession:
         self.fits = True
         self.connection = self
         self.frame_max = 4096
+        self.handle: socket.socket | None = None
 
     def open_channel(self, number: int) -> None:
         """Noted."""
@@ -97,6 +99,15 @@ class PlayedSession:
     def flush(self) -> None:
         """Noted."""
         self.said.append(("flush",))
+
+    def lend(self) -> socket.socket | None:
+        """The handle that the test gives, if it does."""
+        self.said.append(("lend",))
+        return self.handle
+
+    def take_back(self, unsent: bytes, received: bytes) -> None:
+        """Noted."""
+        self.said.append(("take back", unsent, received))
 
     def close(self) -> None:
         """Noted."""

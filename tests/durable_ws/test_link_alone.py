@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from durable_ws.amqp.events import (
     Unblocked,
 )
 from durable_ws.ledger import Fate, Settled
+from durable_ws.loan import Loan
 from durable_ws.observe import Connected, Disconnected
 from tests.durable_ws.played_link import FOREVER, HOST, LinkAlone, play_sessions
 
@@ -639,3 +641,53 @@ def test_aborted(ready: LinkAlone) -> None:
     ready.open()
     ready.hear(Declared(2))
     assert [one[-1] for one in ready.session.taken() if one[0] == "publish"] == [b"a"]
+
+
+# --- lending --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handle(ready: LinkAlone) -> Iterator[socket.socket]:
+    """What the session lends."""
+    ours, theirs = socket.socketpair()
+    ready.session.handle = ours
+    yield ours
+    ours.close()
+    theirs.close()
+
+
+def test_what_is_lent(ready: LinkAlone, handle: socket.socket) -> None:
+    """With all that is agreed on the connection, and where its tags have come to."""
+    given_back: list[Loan] = []
+    loan = ready.link.lend(given_back.append)
+    assert loan is not None
+    assert (loan._socket, loan._channel, loan.tag, loan._frame_max) == (handle, 1, 2, 4096)
+    assert loan._exchanges == {"x"}
+    loan._end()
+    assert given_back == [loan]
+
+
+@pytest.mark.parametrize("why", ["channel", "connection", "amid a frame", "under way"])
+@pytest.mark.usefixtures("handle")
+def test_what_is_not_lent(ready: LinkAlone, why: str) -> None:
+    """Where anything else goes on, the session is not even asked."""
+    if why == "channel":
+        ready.hear(ChannelClosed(1, 404, "NOT_FOUND"))
+    elif why == "under way":
+        ready.publish("a")
+    else:
+        ready.session.is_open, ready.session.between = why != "connection", why != "amid a frame"
+    assert ready.link.lend(lambda _: None) is None
+    assert ("lend",) not in ready.session.said
+
+
+@pytest.mark.parametrize("broken", [None, "the connection is broken"])
+def test_a_loan_ends(ready: LinkAlone, handle: socket.socket, broken: str | None) -> None:
+    """What it leaves is dealt with, then a connection that is of no use any more is given up, for that reason."""
+    loan = ready.link.lend(lambda _: None)
+    assert loan is not None
+    ready.session.taken()
+    loan.unsent, loan.received, loan.broken = b"unsent", b"received", broken
+    ready.link.end_loan(loan)
+    assert ready.session.said == [("take back", b"unsent", b"received"), *([("abort", broken)] if broken else [])]
+    assert handle.fileno() == -1
