@@ -17,6 +17,7 @@ from durable_ws.job import Job
 from durable_ws.ledger import Fate
 from durable_ws.links import Links
 from durable_ws.loan import CAN_LEND, Loan, suits
+from durable_ws.loop import tell
 from durable_ws.outcome import Call
 
 __all__ = ["Lender"]
@@ -152,20 +153,12 @@ class Lender:
         """End the loan if this thread has it: a signal handler waits in it for a message that was put just now."""
         loan = self.loan
         if loan is not None and loan.is_held_by_me():
-            self._tell(self._give_up)
-
-    def _tell(self, call: Callable[[], None]) -> None:
-        """Have the I/O thread call it, if it still goes on."""
-        try:
-            self._loop.call_soon_threadsafe(call)
-        except RuntimeError:
-            if not self._loop.is_closed():
-                raise  # it is of a signal handler
+            tell(self._loop, self._give_up)
 
     def _give_back(self, loan: Loan) -> None:
         """A thread has ended a loan, or finds it wanted."""
         self._given_back.append(loan)
-        self._tell(self._on_given_back)
+        tell(self._loop, self._on_given_back)
         if self._over:
             self._drop_given_back()
 

@@ -6,10 +6,11 @@ import asyncio
 import encodings.idna  # noqa: F401 - names are looked up with it: not to be imported by a thread, see tests of forks
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "tell"]
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -44,3 +45,12 @@ class Loop(asyncio.SelectorEventLoop):
         except RuntimeError:
             resolve()  # an interpreter that ends starts no thread (3.12), and what is under way still has to go out
         return await asyncio.wrap_future(found, loop=self)
+
+
+def tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Have the loop's thread call it, if the loop still goes on; from any thread."""
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise  # it is of a signal handler

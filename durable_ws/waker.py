@@ -1,4 +1,4 @@
-"""Wakes the loop of the I/O thread from other threads, at half the price of :meth:`asyncio.loop.call_soon_threadsafe`.
+"""Wakes the loop of the I/O thread from other threads, for less than :meth:`asyncio.loop.call_soon_threadsafe` takes.
 
 That one makes a handle and a context for each call, and its loop reads until there is nothing more to read; at each of
 these reads the I/O thread lets go of the interpreter, for which all who were just told wait.
@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+
+from durable_ws.loop import tell
 
 __all__ = ["Waker"]
 
@@ -42,15 +44,7 @@ class Waker:
             if exc.__traceback__ is not None and exc.__traceback__.tb_next is not None:
                 raise  # it is none of the socket's, but comes out of a signal handler
             if not isinstance(exc, BlockingIOError):  # which means: there is much that the loop has not read yet
-                self._wake_otherwise()
-
-    def _wake_otherwise(self) -> None:
-        """The system has no room for a byte, or it is closed."""
-        try:
-            self._loop.call_soon_threadsafe(self._on_woken)
-        except RuntimeError:
-            if not self._loop.is_closed():
-                raise  # it is of a signal handler
+                tell(self._loop, self._on_woken)  # the system has no room for a byte, or it is closed
 
     def close(self) -> None:
         """Once the loop does not run any more, and before it is closed.

@@ -243,7 +243,6 @@ def test_it_is_not_lent_to_who_does_not_wait(broker: Broker, make: Make) -> None
     assert len(broker.talks) == 1
 
 
-@pytest.mark.usefixtures("broker")
 def test_eight_in_a_row_again_after_who_does_not_wait(broker: Broker, make: Make) -> None:
     """What came before that counts no more."""
     publisher = make()
@@ -257,6 +256,7 @@ def test_eight_in_a_row_again_after_who_does_not_wait(broker: Broker, make: Make
     assert len(broker.talks) == 1
 
 
+@pytest.mark.usefixtures("broker")
 def test_an_observer(make: Make) -> None:
     """It is told on the I/O thread, which therefore keeps the connection."""
     publisher = make(observer=Notebook())
