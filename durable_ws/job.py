@@ -9,6 +9,7 @@ from typing import Protocol
 from durable_ws.exceptions import Nacked, NotSent, OutcomeUnknown, PublishError, Refused, Unroutable
 from durable_ws.ledger import Entry, Fate
 from durable_ws.message import Message
+from durable_ws.outcome import Call
 from durable_ws.receipt import Receipt
 
 __all__ = ["Holder", "Job", "Promise"]
@@ -72,9 +73,15 @@ class Job:
         """Tell the caller, once; one who has cancelled is not told."""
         future = self.future
         if future.done():
+            self.rouse()  # an error may have struck who told it
             return
         routed = fate is Fate.CONFIRMED
         if routed or (fate is Fate.RETURNED and not self.require_route):
             future.set_result(Receipt(self.message.message_id, routed, attempts, time.monotonic() - self.began))
         else:
             future.set_exception(_ERRORS[fate](self.message.message_id, reason, attempts=attempts))
+
+    def rouse(self) -> None:
+        """Have the thread look that waits for it, if one does."""
+        if isinstance(self.future, Call):
+            self.future.rouse()

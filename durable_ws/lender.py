@@ -1,7 +1,8 @@
 """When a pool lends a connection to the threads that publish, and what becomes of the loans (:mod:`durable_ws.loan`).
 
-It is lent while one thread publishes one message after the other, each soon after the confirm of the one before, and
-taken back once anything else is to be published, nobody has used it for a moment, or the pool is closed.
+It is lent while one thread publishes one message after the other, each soon after the confirm of the one before; or to
+several that do so, in company (:mod:`durable_ws.shared_loan`). It is taken back once anything else is to be published,
+nobody has used it for a moment, or the pool is closed.
 """
 
 from __future__ import annotations
@@ -12,20 +13,37 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from enum import Enum
 
 from durable_ws.job import Job
 from durable_ws.ledger import Fate
 from durable_ws.links import Links
-from durable_ws.loan import CAN_LEND, Loan, suits
+from durable_ws.loan import CAN_LEND, Burden, Loan, suits
 from durable_ws.loop import tell
 from durable_ws.outcome import Call
+from durable_ws.shared_loan import SharedLoan
 
-__all__ = ["Lender"]
+__all__ = ["Lender", "Share"]
 
 _SOON_S = 0.02  # a message that comes so soon after the confirm of the one before is of a thread that waits for each
 _IN_A_ROW = 8  # from so many of these on the connection is lent
 _UNUSED_S = 0.1  # a loan that nobody has used for so long ends: nobody would hear the broker
 _AT_WORK_S = 1.0  # a thread that is at work with a loan for so long, instead of microseconds, is held up
+
+_IN_COMPANY = 64  # messages of several threads that wait for each, one after the other: from so many on it is shared
+_MOST_IN_COMPANY = 64 * 1024  # from twice as many each time, and so many at most, where that has not been worth it
+_WORTH_IT = 1000  # it was worth it with so many messages
+_DRAIN_S = 0.02  # what is under way before a connection is shared is confirmed by then, or it is not worth it
+
+_ENDED = "the publisher's I/O thread has ended"
+
+
+class Share(Enum):
+    """What becomes of messages that several threads wait for."""
+
+    DONE = "they go by the loan"
+    SOON = "they are left where they are for a moment, until nothing is under way"
+    NO = "the usual way"
 
 
 class Lender:
@@ -55,9 +73,13 @@ class Lender:
         self._wanted = wanted and CAN_LEND
         self._uses = 0  # of the present loan, when it was last looked at
         self._timer: asyncio.TimerHandle | None = None
+        self._awaited: Loan | None = None  # to be given back by the thread that is at work with it
         self._given_back: deque[Loan] = deque()  # by threads, and not yet dealt with
         self._given_up: list[Loan] = []  # and not given back: their threads are held up, or an error has struck them
         self._in_a_row = 0
+        self._in_company = 0
+        self._from = _IN_COMPANY  # it is shared
+        self._drain_until: float | None = None
         self._settled_at = -math.inf
         self._over = False
         self.loan: Loan | None = None
@@ -67,15 +89,51 @@ class Lender:
     def under_way(self) -> int:
         """How many messages are under way on the loan. Any thread may look."""
         loan = self.loan
-        return 0 if loan is None or loan.job is None else 1
+        return 0 if loan is None else loan.under_way
 
     def count(self, jobs: Sequence[Job]) -> None:
         """These are taken in next: is it one thread that publishes, and waits for each confirm?"""
-        if len(jobs) == 1 and self._links.is_idle and isinstance(jobs[0].future, Call) and suits(jobs[0].message):
+        if len(jobs) == 1 and self._links.is_idle and _waits(jobs[0]):
             soon = jobs[0].began - self._settled_at < _SOON_S
             self._in_a_row = self._in_a_row + 1 if soon else 0
         elif jobs:
             self._in_a_row = 0
+            self._in_company = self._in_company + len(jobs) if all(map(_waits, jobs)) else 0
+
+    @property
+    def drains(self) -> bool:
+        """Whether it shares once nothing is under way."""
+        return self._drain_until is not None
+
+    def share(self, jobs: Sequence[Job]) -> Share:
+        """These are to be taken in: by a loan that several threads share?"""
+        loan = self.loan
+        if loan is not None:
+            self._drain_until = None
+        else:
+            if not (self._wanted and self._in_company >= self._from and all(map(_waits, jobs))):
+                self._drain_until = None
+                return Share.NO
+            if not self._links.is_idle:
+                return self._drain(jobs)
+            self._drain_until, self._in_company = None, 0
+            loan = self.loan = self._links.lend(self._give_back, shared=True)
+            if loan is None:
+                return Share.NO
+            self._uses = -1
+            self._look()
+        return Share.DONE if loan.take_in(jobs) else Share.NO
+
+    def _drain(self, jobs: Sequence[Job]) -> Share:
+        now = time.monotonic()
+        if self._drain_until is None:
+            self._drain_until = now + _DRAIN_S
+            self._loop.call_later(_DRAIN_S, self._on_ended)
+        if now < self._drain_until < min(job.deadline for job in jobs):
+            return Share.SOON
+        self._drain_until, self._in_company = None, 0
+        self._from = min(self._from * 2, _MOST_IN_COMPANY)
+        return Share.NO
 
     def settled(self, *, may_lend: bool) -> None:
         """Something was settled, and its caller will be told next: lend before it publishes the next one."""
@@ -91,11 +149,11 @@ class Lender:
         loan = self.loan
         if loan is None:
             return True
-        wanted = loan.wanted
         if loan.take():
             self._take_back(loan)
             return True
-        if not wanted:
+        if self._awaited is not loan:
+            self._awaited = loan
             self._set_timer(_AT_WORK_S, self._give_up)
         return False
 
@@ -103,8 +161,8 @@ class Lender:
         """The I/O thread is over: nobody goes on with what is under way, nor with what is given back from here on."""
         self._over = True
         loan, self.loan = self.loan, None
-        if loan is not None and loan.take():
-            self._given_back.append(loan)
+        if loan is not None:
+            _drop(loan)
         for loan in self._given_up:  # their connections were shut down long ago
             loan.close()
         self._given_up.clear()
@@ -124,10 +182,16 @@ class Lender:
         """Go on with what a loan that has ended has under way."""
         if loan is self.loan:
             self.loan = None
-        if loan.job is not None:
-            self._in_a_row = 0
-            self._on_joined(loan.job)
-        self._links.end_loan(loan)
+            if isinstance(loan, SharedLoan):
+                self._from = _IN_COMPANY if loan.uses >= _WORTH_IT else min(self._from * 2, _MOST_IN_COMPANY)
+        burden = loan.surrender()
+        self._join(burden)
+        self._links.end_loan(loan, burden)
+
+    def _join(self, burden: Burden) -> None:
+        for job in burden.jobs:
+            self._in_a_row = self._in_company = 0
+            self._on_joined(job)
 
     def _give_up(self) -> None:
         """Whoever has it may be in a signal handler that waits for us: go on without, on another connection."""
@@ -139,7 +203,9 @@ class Lender:
         else:
             self.loan = None
             self._given_up.append(loan)
-            self._links.give_up(loan, "a thread was held up while it published on the connection")
+            burden = loan.rescue()
+            self._join(burden)
+            self._links.give_up(loan, burden, "a thread was held up while it published on the connection")
         self._loop.call_soon(self._on_given_back)  # once the connection's end was told
 
     def _set_timer(self, after_s: float, call: Callable[[], None]) -> None:
@@ -165,20 +231,36 @@ class Lender:
     def _on_given_back(self) -> None:
         while self._given_back:
             loan = self._given_back[0]
-            if loan is not self.loan and loan.job is not None and not self.end():
+            if loan is not self.loan and loan.under_way and not self.end():
                 return  # one that was given up meanwhile has to wait for the present one, which will be given back, too
             self._given_back.popleft()
-            if loan in self._given_up:
-                self._given_up.remove(loan)
-            if loan.take():
+            if loan is self.loan:
+                self.end()
+            elif loan.take():
+                if loan in self._given_up:
+                    self._given_up.remove(loan)
                 self._take_back(loan)
         self._on_ended()
 
     def _drop_given_back(self) -> None:
         with contextlib.suppress(IndexError):
             while True:
-                loan = self._given_back.popleft()
-                job, loan.job = loan.job, None
-                if job is not None:
-                    job.settle(Fate.UNKNOWN, 1, "the publisher's I/O thread has ended")
-                loan.close()
+                _drop(self._given_back.popleft())
+
+
+def _waits(job: Job) -> bool:
+    """Whether a thread waits for it, and it may go by a loan."""
+    return isinstance(job.future, Call) and suits(job.message)
+
+
+def _drop(loan: Loan) -> None:
+    """Nobody goes on with it; if a thread is at work with it, that one gives it back."""
+    if loan.take():
+        burden = loan.surrender()
+        loan.close()
+    else:
+        burden = loan.rescue()
+    for _, job in burden.written:
+        job.settle(Fate.UNKNOWN, 1, _ENDED)
+    for job in burden.unwritten:
+        job.settle(Fate.NOT_SENT, 0, _ENDED)

@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from durable_ws.address import Address
 from durable_ws.amqp.events import (
@@ -27,10 +28,11 @@ from durable_ws.amqp.events import (
 from durable_ws.exchanges import Exchange
 from durable_ws.job import Job
 from durable_ws.ledger import Ledger, Settled
-from durable_ws.loan import Loan
+from durable_ws.loan import Burden, Loan
 from durable_ws.message import Message
 from durable_ws.scribe import Log
 from durable_ws.session import End, Session
+from durable_ws.shared_loan import SharedLoan
 from durable_ws.telling import ConnectionTeller, Guarded
 
 __all__ = ["Link", "LinkSettings"]
@@ -236,11 +238,12 @@ class Link:
 
     # --- lending ----------------------------------------------------------------------------------
 
-    def lend(self, give_back: Callable[[Loan], None]) -> Loan | None:
+    def lend(self, give_back: Callable[[Loan], None], *, shared: bool = False) -> Loan | None:
         """Lend the connection, if nothing is under way on it; until :meth:`end_loan` nothing may be asked of it.
 
         Args:
             give_back: called by threads that have ended the loan, or find it wanted; see there.
+            shared: to several threads, by a :class:`SharedLoan`.
         """
         session, ledger = self._connection, self._ledger
         exchanges = frozenset(ledger.declared_exchanges)
@@ -251,7 +254,8 @@ class Link:
         handle = session.lend()
         if handle is None:
             return None
-        loan = Loan(
+        kind = partial(SharedLoan, window=self._settings.window) if shared else Loan
+        loan = kind(
             handle,
             channel=_PUBLISHING,
             tag=ledger.next_tag,
@@ -262,23 +266,30 @@ class Link:
         self._lent = (loan, session)
         return loan
 
-    def end_loan(self, loan: Loan) -> None:
-        """Go on with the message that a loan has, which has ended; where the connection has not, with that too."""
+    def end_loan(self, loan: Loan, burden: Burden) -> None:
+        """Go on with the messages that a loan has, which has ended; where the connection has not, with that too."""
         session: Session | None = None
         if self._lent is not None and self._lent[0] is loan:
             session, self._lent = self._lent[1], None
-        job, loan.job = loan.job, None
         goes_on = session is not None and session is self._connection and session.is_open
         if goes_on:
             self._ledger.skip_to(loan.tag)
-        if job is not None:
-            self._adopt(job, loan.tag - 1 if goes_on else None)
+        self.adopt(burden, with_tags=goes_on)
         if session is not None:
+            if loan.broken is not None:
+                self._ready = False  # nothing more is written on it
             session.take_back(loan.unsent, loan.received)
             if loan.broken is not None:
                 self.abort(loan.broken)
         loan.close()
         self.pump()
+
+    def adopt(self, burden: Burden, *, with_tags: bool = False) -> None:
+        """Take in what others had under way, on this connection, or on one that is lost; then call :meth:`pump`."""
+        for tag, job in burden.written:
+            self._adopt(job, tag if with_tags else None)
+        for job in burden.unwritten:
+            self.publish(job)
 
     # --- connecting -------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from durable_ws.job import Job
 from durable_ws.ledger import Settled
 from durable_ws.link import Link, LinkSettings
-from durable_ws.loan import Loan
+from durable_ws.loan import Burden, Loan
 from durable_ws.message import Message
 from durable_ws.observe import Health
 
@@ -107,34 +107,36 @@ class Links:
         for link in touched:
             link.pump()
 
-    def lend(self, give_back: Callable[[Loan], None]) -> Loan | None:
+    def lend(self, give_back: Callable[[Loan], None], *, shared: bool = False) -> Loan | None:
         """Lend a link, while nothing is under way; until :meth:`end_loan` nothing may be taken in.
 
         Args:
             give_back: see :class:`Loan`.
+            shared: to several threads, by a :class:`SharedLoan`.
         """
         if self._jobs:
             return None
         for link in self.all:
-            loan = link.lend(give_back)
+            loan = link.lend(give_back, shared=shared)
             if loan is not None:
                 self._lenders[loan] = link
                 return loan
         return None
 
-    def give_up(self, loan: Loan, reason: str) -> None:
-        """Go on without the connection of a loan that does not end."""
-        self._lenders[loan].abort(reason)
+    def give_up(self, loan: Loan, burden: Burden, reason: str) -> None:
+        """Go on without the connection of a loan that does not end, and with what could be rescued of it."""
+        link = self._lenders[loan]
+        link.abort(reason)
+        self._join(burden.jobs, link)
+        link.adopt(burden)
+        link.pump()
 
-    def end_loan(self, loan: Loan) -> None:
-        """Take back a loan that has ended; what is under way on it is from here on under way here."""
+    def end_loan(self, loan: Loan, burden: Burden) -> None:
+        """Take back a loan that has ended; what was under way on it is from here on under way here."""
         link = self._lenders.pop(loan, None)
-        if link is None:  # it was told before
-            return
-        if loan.job is not None:
-            self._jobs.add(loan.job)
-            self._enlist(loan.job.lane, link)
-        link.end_loan(loan)
+        if link is not None:  # else it was told before
+            self._join(burden.jobs, link)
+            link.end_loan(loan, burden)
 
     async def close(self) -> None:
         """Give up on what is not settled and end the connections, in order if the broker answers within a second."""
@@ -163,6 +165,11 @@ class Links:
         for link in self.all:
             link.abort(reason)
 
+    def _join(self, jobs: Sequence[Job], link: Link) -> None:
+        self._jobs.update(jobs)
+        for job in jobs:
+            self._enlist(job.lane, link)
+
     def _choose(self, lane: Hashable) -> Link:
         if lane in self._lanes:
             return self._enlist(lane, self._lane_links[lane])
@@ -184,8 +191,7 @@ class Links:
 
     def _add_link(self) -> Link:
         def joined(job: Job) -> None:
-            self._jobs.add(job)
-            self._enlist(job.lane, link)
+            self._join([job], link)
             self._on_joined(job)
 
         link = Link(

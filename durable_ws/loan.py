@@ -24,22 +24,26 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
 
 from durable_ws.amqp.connection import Connection
 from durable_ws.amqp.content import encode_content
+from durable_ws.interrupts import is_of_the_call
 from durable_ws.job import Job
 from durable_ws.message import Message
 from durable_ws.outcome import Call
 from durable_ws.receipt import Receipt
 
-__all__ = ["CAN_LEND", "Loan", "suits"]
+__all__ = ["CAN_LEND", "HERE", "Burden", "Loan", "patience_ms", "suits"]
 
 CAN_LEND = hasattr(select, "poll")
 """Whether this system (not Windows) has what a loan needs."""
 
+HERE = "here"
+"""The entry of a token, while it lies there."""
+
 _new = tuple.__new__  # as Receipt() does it itself, without one more function
-_HERE = "here"  # while the token is
 _PATIENCE_MS = 20  # a confirm that takes longer is not worth a thread's attention
 _MOST_BYTES = 64 * 1024  # what a socket takes at once, more or less
 _RECEIVE_BYTES = 64  # a confirm, and a bit: what more has come, the I/O thread reads
@@ -48,6 +52,28 @@ _RECEIVE_BYTES = 64  # a confirm, and a bit: what more has come, the I/O thread 
 def suits(message: Message) -> bool:
     """Whether it may go this way."""
     return len(message.body) <= _MOST_BYTES
+
+
+def patience_ms(timeout_s: float) -> int:
+    """How long to wait for a confirm, where the deadline is in so many seconds."""
+    return _PATIENCE_MS if timeout_s * 1000 > _PATIENCE_MS else int(timeout_s * 1000)
+
+
+class Burden(NamedTuple):
+    """What is under way on a loan.
+
+    Attributes:
+        written: by their delivery tags, rising.
+        unwritten: and to be, in their order.
+    """
+
+    written: list[tuple[int, Job]]
+    unwritten: list[Job]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All of them."""
+        return [*(job for _, job in self.written), *self.unwritten]
 
 
 class Loan:
@@ -80,7 +106,7 @@ class Loan:
         poll = select.poll()
         poll.register(sock, select.POLLIN)
         self._send, self._recv, self._poll = sock.send, sock.recv, poll.poll
-        self._free = {_HERE: True}
+        self._free = {HERE: True}
         self._waiting: dict[str, bool] = {}
         self._holder: Hashable | None = None  # the thread that is at work or waits
         self.tag = tag
@@ -99,6 +125,11 @@ class Loan:
         """Set by a thread that has ended it."""
         self.uses = 0
         """How many messages went this way."""
+
+    @property
+    def under_way(self) -> int:
+        """How many messages are under way. Any thread may look."""
+        return 0 if self.job is None else 1
 
     # --- the threads that publish -----------------------------------------------------------------
 
@@ -124,7 +155,7 @@ class Loan:
             return None
         held, tag, job = False, 0, None
         try:
-            held = self._free.pop(_HERE, False)  # an error right after it costs the connection: see Lender
+            held = self._free.pop(HERE, False)  # an error right after it costs the connection: see Lender
             if not held:
                 return None
             self._holder = lane
@@ -140,16 +171,16 @@ class Loan:
             self.job = job = Job(message, began, began + timeout_s, lane, require_route, call)
             if sent == len(frames):
                 confirm = Connection.confirm_of(self._channel, tag)
-                self._waiting[_HERE] = True
+                self._waiting[HERE] = True
                 came = self._poll(_PATIENCE_MS if timeout_s * 1000 > _PATIENCE_MS else int(timeout_s * 1000))
-                if not self._waiting.pop(_HERE, False):
+                if not self._waiting.pop(HERE, False):
                     held = False  # the I/O thread has ended the loan meanwhile
                 elif came and (data := self._receive()) != confirm:
                     self.received = data
                 elif came:
                     self.job = self._holder = None
                     held = False
-                    self._free[_HERE] = True
+                    self._free[HERE] = True
                     if self.wanted:  # looked at once the token is there: the I/O thread takes it after it has set this
                         self._give_back(self)
                     return _new(Receipt, (message.message_id, True, 1, time.monotonic() - began))
@@ -179,8 +210,8 @@ class Loan:
 
     def _bear(self, error: OSError) -> None:
         """The connection bears one error: that the socket would have to wait."""
-        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
-            raise error  # it is none of the socket's, but comes out of a signal handler (a TimeoutError, for one)
+        if not is_of_the_call(error):
+            raise error
         if not isinstance(error, BlockingIOError):
             self.broken = str(error)
 
@@ -194,12 +225,25 @@ class Loan:
 
     # --- the I/O thread ---------------------------------------------------------------------------
 
+    def take_in(self, jobs: Sequence[Job]) -> bool:  # noqa: ARG002 - a shared loan asks
+        """Go on with these as with those that are published here, if all of them can be: not with this one."""
+        return False
+
     def take(self) -> bool:
         """End the loan, unless a thread is at work with it at this moment; that one then gives it back."""
         if self.ended or _take(self._free) or _take(self._waiting):
             return True
         self.wanted = True
         return self.ended or _take(self._free) or _take(self._waiting)
+
+    def surrender(self) -> Burden:
+        """What is under way, of a loan that has ended; it is so no longer here."""
+        job, self.job = self.job, None
+        return Burden([] if job is None else [(self.tag - 1, job)], [])
+
+    def rescue(self) -> Burden:
+        """What of it can go on without the thread that is at work, once the connection was given up."""
+        return Burden([], [])
 
     def close(self) -> None:
         """Close the handle; once it has ended."""
@@ -208,4 +252,4 @@ class Loan:
 
 
 def _take(token: dict[str, bool]) -> bool:
-    return token.pop(_HERE, False)
+    return token.pop(HERE, False)

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from durable_ws.exceptions import PublishError
+from durable_ws.interrupts import is_of_the_call
 from durable_ws.receipt import Receipt
 
 __all__ = ["Call", "Outcome"]
@@ -29,12 +30,14 @@ _PENDING, _FINISHED = "PENDING", "FINISHED"  # as concurrent.futures calls them
 class Call:
     """Where one caller waits for the outcome: less than a future, and a wait that no signal handler's error breaks."""
 
-    __slots__ = ("_lock", "_outcome")
+    __slots__ = ("_lock", "_outcome", "then")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lock.acquire()
         self._outcome: Receipt | PublishError | None = None
+        self.then: Callable[[], None] | None = None
+        """What the thread that waits is to do, once, when it is roused."""
 
     def done(self) -> bool:
         """Whether it was told."""
@@ -43,19 +46,34 @@ class Call:
     def set_result(self, receipt: Receipt) -> None:
         """The broker has confirmed it."""
         self._outcome = receipt
-        self._lock.release()
+        self.rouse()
 
     def set_exception(self, error: PublishError) -> None:
         """It could not be promised."""
         self._outcome = error
-        self._lock.release()
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Have the thread that waits look around, now or once it comes to wait."""
+        try:
+            self._lock.release()
+        except RuntimeError as exc:  # it was roused, and has not looked yet
+            if not is_of_the_call(exc):
+                raise
+
+    def sleep(self, timeout_s: float) -> bool:
+        """Wait until it is roused; False: it was not in the time."""
+        return self._lock.acquire(timeout=timeout_s)
 
     def wait(self) -> Receipt:
         """The receipt, or the error raised; for one thread, once."""
-        self._lock.acquire()
+        while self._outcome is None:
+            self._lock.acquire()
+            then, self.then = self.then, None
+            if then is not None and self._outcome is None:
+                then()
         outcome = self._outcome
         if not isinstance(outcome, Receipt):
-            assert outcome is not None  # noqa: S101 - the lock was released
             raise outcome
         return outcome
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
-from durable_ws.lender import Lender
+from durable_ws.lender import Lender, Share
 from durable_ws.link import Link, LinkSettings
 from durable_ws.links import Links
 from durable_ws.loop import Loop
@@ -99,7 +99,8 @@ class Pool:
             self._all,
             on_joined=self._on_joined,
             on_ended=self._on_loan_ended,
-            wanted=self._observer is None,  # which is told on the I/O thread
+            wanted=self._observer is None  # which is told on the I/O thread
+            and settings.address.ssl_options is None,  # whose state two threads can't share
         )
         self._thread = threading.Thread(target=self._run, name="durable_ws", daemon=True)
         try:
@@ -306,6 +307,8 @@ class Pool:
 
     def _take_in(self) -> None:
         self._turn += 1  # before the inbox is looked at: who puts something into it later wakes this thread again
+        if self._inbox and not self._closing and self._share():
+            return
         if (self._inbox or self._closing) and not self._lender.end():
             return  # in a moment
         jobs, inbox = [], self._inbox
@@ -316,6 +319,18 @@ class Pool:
             self._all.expect(jobs[0])
         elif jobs:
             self._all.take_in(jobs)
+
+    def _share(self) -> bool:
+        """Whether what is in the inbox goes by a loan that several threads share, or soon will."""
+        jobs = list(self._inbox)
+        share = self._lender.share(jobs)
+        if share is Share.DONE:
+            for job in jobs:
+                self._inbox.popleft()
+                self._left += 1
+                self._left_bytes += len(job.message.body)
+            self._make_room()
+        return share is not Share.NO
 
     def _on_settled(self, events: list[Settled[Job]]) -> None:
         """Make room for others, and tell the callers."""
@@ -328,6 +343,8 @@ class Pool:
         self._lender.settled(may_lend=not self._closing)
         for job, fate, attempts, reason in events:
             job.settle(fate, attempts, reason)
+        if self._lender.drains and self._all.is_idle:
+            self._loop.call_soon(self._take_in)
         if self._observer is not None:
             for job, fate, attempts, reason in events:
                 self._observe(job, fate, attempts, reason)

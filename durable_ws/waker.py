@@ -11,6 +11,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from durable_ws.interrupts import is_of_the_call
 from durable_ws.loop import tell
 
 __all__ = ["Waker"]
@@ -41,8 +42,8 @@ class Waker:
         try:
             self._says.send(b"\0")
         except OSError as exc:
-            if exc.__traceback__ is not None and exc.__traceback__.tb_next is not None:
-                raise  # it is none of the socket's, but comes out of a signal handler
+            if not is_of_the_call(exc):
+                raise
             if not isinstance(exc, BlockingIOError):  # which means: there is much that the loop has not read yet
                 tell(self._loop, self._on_woken)  # the system has no room for a byte, or it is closed
 

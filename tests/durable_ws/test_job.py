@@ -11,6 +11,7 @@ from durable_ws import Nacked, NotSent, OutcomeUnknown, PublishError, Receipt, R
 from durable_ws.job import Job
 from durable_ws.ledger import Fate
 from durable_ws.message import build
+from durable_ws.outcome import Call
 
 
 class Promised:
@@ -101,3 +102,13 @@ def test_who_has_cancelled_is_not_told(fate: Fate) -> None:
     promised = Promised(done=True)
     Job(build("a", exchange="x"), 40.0, 70.0, "lane", True, promised).settle(fate, 1, "why")
     assert promised.told == []
+
+
+def test_one_that_was_told_before_is_roused() -> None:
+    """As an error may have struck who told it, before its thread was woken; the outcome stays."""
+    call = Call()
+    job = Job(build("a", exchange="x", routing_key="k", message_id="m"), 0.0, 1.0, "lane", False, call)
+    call._outcome = receipt = Receipt("m", True, 1, 0.1)
+    job.settle(Fate.UNKNOWN, 1, "late")
+    assert not call._lock.locked()
+    assert call.wait() is receipt

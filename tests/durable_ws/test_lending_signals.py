@@ -44,11 +44,38 @@ publisher.close()
 """
 
 
+COMPANY = """
+import threading
+over, others = threading.Event(), []
+def accompany(name):
+    n = 0
+    while not over.is_set():
+        text = f"other {name} {n}"
+        assert publisher.publish(text).routed
+        others.append(text)
+        n += 1
+threads = [threading.Thread(target=accompany, args=(name,)) for name in range(3)]
+for thread in threads:
+    thread.start()
+"""
+PART = """
+over.set()
+for thread in threads:
+    thread.join()
+assert len(others) > 100
+"""
+ALONE_OR_NOT = pytest.mark.parametrize("company", [False, True], ids=["alone", "in company"])
+
+
+@ALONE_OR_NOT
 @pytest.mark.parametrize("every_ms", [1, 3])
-def test_a_handler_that_publishes(run_script: RunScript, queues: Queues, queue: str, every_ms: int) -> None:
-    """Every message of both is in the queue, and no call takes long."""
+def test_a_handler_that_publishes(
+    run_script: RunScript, queues: Queues, queue: str, every_ms: int, company: bool
+) -> None:
+    """Every message of both is in the queue, and no call takes long; nor are those of other threads lost."""
     done = run_script(
         BEGIN
+        + COMPANY * company
         + f"""
 told, busy = [], []
 def publish_more(*_):
@@ -65,23 +92,27 @@ while time.monotonic() < until or n < 100 or uses <= 10:
     assert publish(f"main {{n}}").routed
     n += 1
 """
+        + PART.replace("over.set()", "signal.setitimer(signal.ITIMER_REAL, 0); over.set()") * company
         + END
-        + "print(n, len(told))\n",
+        + "print(n, len(told))\nprint(*others, sep='\\n')\n".replace("others", "others" if company else "''"),
         timeout_s=120.0,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    own, handlers = map(int, done.stdout.split())
+    counts, *others = done.stdout.splitlines()
+    own, handlers = map(int, counts.split())
     assert handlers > 20
     bodies = {got.body.decode() for got in queues.take(queue)}
     expected = {f"main {n}" for n in range(own)} | {f"handler {n}" for n in range(handlers)}
-    assert expected | {f"after {n}" for n in range(20)} <= bodies
+    assert expected | {f"after {n}" for n in range(20)} | set(filter(None, others)) <= bodies
 
 
+@ALONE_OR_NOT
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "TimeoutError"])
-def test_a_handler_that_raises(run_script: RunScript, queues: Queues, queue: str, error: str) -> None:
+def test_a_handler_that_raises(run_script: RunScript, queues: Queues, queue: str, error: str, company: bool) -> None:
     """What was told to be confirmed is in the queue; no call takes long, and the publisher goes on."""
     done = run_script(
         BEGIN
+        + COMPANY * company
         + f"""
 class Struck({error}): pass
 def strike(*_):
@@ -103,8 +134,9 @@ while time.monotonic() < until or struck < 50 or len(told) <= 100:
     except Struck:
         struck += 1
 """
+        + PART * company
         + END.replace("assert publisher.health().under_way == 0, publisher.health()\n", "")
-        + "print(*told, sep='\\n')\n",
+        + "print(*told, *others, sep='\\n')\n".replace("*others, ", "*others, " * company),
         timeout_s=120.0,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -688,6 +688,6 @@ def test_a_loan_ends(ready: LinkAlone, handle: socket.socket, broken: str | None
     assert loan is not None
     ready.session.taken()
     loan.unsent, loan.received, loan.broken = b"unsent", b"received", broken
-    ready.link.end_loan(loan)
+    ready.link.end_loan(loan, loan.surrender())
     assert ready.session.said == [("take back", b"unsent", b"received"), *([("abort", broken)] if broken else [])]
     assert handle.fileno() == -1

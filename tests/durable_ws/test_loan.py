@@ -7,49 +7,44 @@ import linecache
 import select
 import socket
 import struct
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import pytest
-from pamqp import body, commands, frame, header
+from pamqp import commands, frame
 from pamqp.heartbeat import Heartbeat
 
 import durable_ws.loan
 from durable_ws import OutcomeUnknown, Receipt
-from durable_ws.amqp.content import encode_content
 from durable_ws.job import Job
 from durable_ws.loan import CAN_LEND, Loan, suits
-from durable_ws.message import build
 from durable_ws.outcome import Call
+from tests.durable_ws.played_loan import (
+    CHANNEL,
+    LONG_S,
+    TAG,
+    LateError,
+    Strike,
+    Struck,
+    ack,
+    call_of,
+    frames_of,
+    make_job,
+    received_by,
+    returned,
+)
 
 pytestmark = pytest.mark.skipif(not CAN_LEND, reason="this system has no poll")
 
 T = TypeVar("T")
 
-CHANNEL, TAG = 3, 7
-LONG_S = 1000.0
 WAIT_S = 20.0
 BY_THE_IO_THREAD = Receipt("m", True, 2, 0.5)
 """What the played I/O thread tells a call."""
-
-
-def make_job(payload: object = "a", *, exchange: str = "x", timeout_s: float = LONG_S, **properties: Any) -> Job:
-    """Of a message that begins now."""
-    message = build(payload, exchange=exchange, routing_key="k", message_id="m", properties=properties)
-    began = time.monotonic()
-    return Job(message, began, began + timeout_s, "lane", False, Call())
-
-
-def call_of(job: Job) -> Call:
-    """Where its outcome is told."""
-    assert isinstance(job.future, Call)
-    return job.future
 
 
 def publish(loan: Loan, job: Job) -> Receipt | None:
@@ -65,42 +60,6 @@ def is_of(made: Job | None, job: Job) -> bool:
         and all(getattr(made, part) == getattr(job, part) for part in parts)
         and made.deadline == pytest.approx(job.deadline)
     )
-
-
-def frames_of(job: Job) -> bytes:
-    """What is to be written for it."""
-    message = job.message
-    frames = encode_content(CHANNEL, message.address, message.header, message.body, 4096)
-    assert frames is not None
-    return frames
-
-
-def ack(tag: int = TAG, *, multiple: bool = False, channel: int = CHANNEL) -> bytes:
-    """As pamqp writes it."""
-    return frame.marshal(commands.Basic.Ack(tag, multiple), channel)
-
-
-def returned() -> bytes:
-    """The message comes back."""
-    properties = commands.Basic.Properties(message_id="m")
-    return b"".join(
-        frame.marshal(one, CHANNEL)
-        for one in (
-            commands.Basic.Return(312, "NO_ROUTE", "x", "k"),
-            header.ContentHeader(body_size=1, properties=properties),
-            body.ContentBody(b"a"),
-        )
-    )
-
-
-def received_by(peer: socket.socket) -> bytes:
-    """All that has come to a socket until now."""
-    peer.setblocking(False)
-    data = b""
-    with contextlib.suppress(BlockingIOError):
-        while more := peer.recv(1 << 20):
-            data += more
-    return data
 
 
 class Desk:
@@ -573,51 +532,6 @@ MOST_STUCK = 20
 a tenth of these."""
 
 
-class Struck(KeyboardInterrupt):
-    """What a signal handler raises."""
-
-
-class LateError(TimeoutError):
-    """The same, and it looks like a system's error but for its number."""
-
-
-class Strike:
-    """Raise an error before the n-th instruction of the loan's that is run in the ``with``; 0: never.
-
-    Python 3.13 tells of fewer instructions than those before it.
-    """
-
-    def __init__(self, number: int, error: BaseException) -> None:
-        self._left = number
-        self.error = error
-        self.where: tuple[str, int | None] | None = None
-        """The function and the line, once it has struck."""
-
-    def __enter__(self) -> Self:
-        self._before = sys.gettrace()
-        sys._getframe().f_trace_opcodes = True  # as 3.12 has it: asked for before the trace begins
-        sys.settrace(self._on_call)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(self._before)
-
-    def _on_call(self, frame: FrameType, _event: str, _argument: object) -> Any:
-        if frame.f_code not in CODES:
-            return None
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        return self._on_instruction
-
-    def _on_instruction(self, frame: FrameType, event: str, _argument: object) -> Any:
-        if event == "opcode" and self.where is None:
-            self._left -= 1
-            if self._left == 0:
-                self.where = (frame.f_code.co_name, frame.f_lineno)
-                raise self.error
-        return self._on_instruction
-
-
 def taken_meanwhile(desk: Desk) -> None:
     """The I/O thread ends the loan while the thread waits, and goes on with the message."""
 
@@ -685,7 +599,7 @@ def strike_everywhere(
     for number in range(100_000):
         with contextlib.closing(Desk(socket.socketpair())) as desk:
             way(desk)
-            strike = Strike(number, error())
+            strike = Strike(number, error(), CODES)
             # A thread of its own: an error that strikes in an ``except`` at an instruction at which no signal handler
             # would be called stays for ever what its thread is dealing with, and in the context of each that follows.
             with ThreadPoolExecutor(1) as executor:

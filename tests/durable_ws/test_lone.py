@@ -23,6 +23,7 @@ from durable_ws.job import Job
 from durable_ws.ledger import Fate, Ledger, Settled
 from durable_ws.link import Link
 from durable_ws.links import Links
+from durable_ws.loan import Burden
 from tests.durable_ws import played_link
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
 from tests.durable_ws.observers import Outcomes
@@ -744,8 +745,8 @@ def test_none_beside_what_a_loan_has_left(wire: WireAlone) -> None:
     wire.ack(*wire.waiting)
     wire.go_on()
     left = job_of(wire.loop, "left")
-    loan = SimpleNamespace(job=left, tag=7, unsent=b"", received=b"", broken=None, close=lambda: None)
-    wire.link.end_loan(loan)  # type: ignore[arg-type]
+    loan = SimpleNamespace(tag=7, unsent=b"", received=b"", broken=None, close=lambda: None)
+    wire.link.end_loan(loan, Burden([(6, left)], []))  # type: ignore[arg-type]
     wire.alone("b")
     assert not wire.is_lone
     wire.ack(*wire.waiting, multiple=True)
