@@ -24,7 +24,7 @@ KEYS = {
 _T = TypeVar("_T")
 
 _WAYS = {"publish": 8, "submit": 3, "batch": 3, "publish_many": 2, "twins": 2}
-_WAYS_ALONE = {"publish": 300, "submit": 1, "batch": 1, "publish_many": 1, "twins": 1}
+_WAYS_WAITING = {"publish": 300, "submit": 1, "batch": 1, "publish_many": 1, "twins": 1}
 _TIMEOUTS_S = {0.2: 1, 1.0: 3, 3.0: 4, 10.0: 4}
 _SHARES = {"both": 6, "classic": 4, "nobody": 2, "at-times": 4}
 
@@ -76,15 +76,15 @@ class Drawer:
         program: one letter, that the tags begin with.
         caller: its number.
         cancels: whether some are to be cancelled.
-        alone: it is the only one, and publishes one message after the other for the most part, without pauses.
+        wait: it publishes one message after the other for the most part, without pauses.
     """
 
-    def __init__(self, seed: int, program: str, caller: int, *, cancels: bool, alone: bool = False) -> None:
+    def __init__(self, seed: int, program: str, caller: int, *, cancels: bool, wait: bool = False) -> None:
         self._rng = random.Random(f"{seed}/{program}/{caller}")
         self._name = f"{program}{caller}"
         self._cancels = cancels
-        self._ways = _WAYS_ALONE if alone else _WAYS
-        self._pause_s = 0.0 if alone else 0.25
+        self._ways = _WAYS_WAITING if wait else _WAYS
+        self._pause_s = 0.0 if wait else 0.25
         self._count = 0
 
     def draw(self, round_: int) -> Call:

@@ -25,7 +25,10 @@ from benchmarks.soak_publishers.records import Census
 from benchmarks.soak_publishers.telling import Teller, Watcher, census, held, watch_logs
 from durable_ws import AsyncPublisher, Exchange, Publisher
 
-__all__ = ["is_observed", "main"]
+__all__ = ["FEW", "is_observed", "main"]
+
+FEW = 4
+"""So many callers, at most, publish one message after the other, without pauses: alone or in company."""
 
 _CLOSE_S = 3.0
 _OBSERVER_S = 30.0
@@ -34,8 +37,8 @@ _AND_CONNECTIONS_S = 2.0  # for what close() has to say to the broker
 
 
 def is_observed(kind: str, callers: int) -> bool:
-    """Whether the publisher has an observer: a single thread's has none, as the publisher knows a shorter way then."""
-    return kind == "tasks" or callers > 1
+    """Whether the publisher has an observer: that of few threads has none, which gives them a shorter way."""
+    return kind == "tasks" or callers > FEW
 
 
 def _settings(watcher: Watcher | None, heartbeat_s: int) -> dict[str, Any]:
@@ -157,7 +160,7 @@ def main(arguments: list[str]) -> None:
     watch_logs(teller)
     tasks = kind == "tasks"
     letter, count = "a" if tasks else "s", int(callers)
-    drawers = [Drawer(int(seed), letter, number, cancels=tasks, alone=count == 1) for number in range(count)]
+    drawers = [Drawer(int(seed), letter, number, cancels=tasks, wait=count <= FEW) for number in range(count)]
     if tasks:
         asyncio.run(_tasks(url, drawers, teller, int(heartbeat_s)))
     else:
