@@ -253,9 +253,8 @@ class SharedLoan(Loan):
         self._reader = None
         while (call := self._next_call()) is None:
             self._reads[HERE] = True
-            if self._next_call() is None or not self._reads.pop(
-                HERE, False
-            ):  # nobody has come just before it was there
+            came = self._next_call() is not None  # just before the token was there
+            if not came or not self._reads.pop(HERE, False):
                 return
         self._heir = call
         call.rouse()
