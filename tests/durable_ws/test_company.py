@@ -19,14 +19,12 @@ from durable_ws import NotSent, OutcomeUnknown, Publisher, Receipt
 from durable_ws.loan import CAN_LEND
 from durable_ws.shared_loan import SharedLoan
 from tests.durable_ws.fake_broker import WAIT_S, Talk
-from tests.durable_ws.test_lending import EXCHANGES, LONG_S, TROUBLE, Background, Broker, pool_of, reset
+from tests.durable_ws.test_lending import LONG_S, TROUBLE, Background, Broker, Make, pool_of, publishers, reset
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Wait
 
 pytestmark = pytest.mark.skipif(not CAN_LEND, reason="this system has no poll")
-
-Make = Callable[..., Publisher]
 
 
 @pytest.fixture(autouse=True)
@@ -46,18 +44,9 @@ def broker() -> Iterator[Broker]:
 
 @pytest.fixture
 def make(broker: Broker) -> Iterator[Make]:
-    """Make publishers, which are closed in the end."""
-    made: list[Publisher] = []
-
-    def make(**options: Any) -> Publisher:
-        options = {"timeout": WAIT_S, "reconnect_first_s": 0.02, "reconnect_most_s": 0.1, **options}
-        made.append(Publisher(broker.url, EXCHANGES, **options))
-        return made[-1]
-
-    yield make
-    for publisher in made:
-        publisher._close_timeout_s = 0.0
-        publisher.close()
+    """Makes publishers."""
+    with publishers(broker) as make:
+        yield make
 
 
 def shared(publisher: Publisher) -> SharedLoan:

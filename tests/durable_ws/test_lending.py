@@ -104,8 +104,8 @@ def broker() -> Iterator[Broker]:
         yield broker
 
 
-@pytest.fixture
-def make(broker: Broker) -> Iterator[Make]:
+@contextlib.contextmanager
+def publishers(broker: Broker) -> Iterator[Make]:
     """Make publishers, which are closed in the end."""
     made: list[Publisher] = []
 
@@ -118,6 +118,13 @@ def make(broker: Broker) -> Iterator[Make]:
     for publisher in made:
         publisher._close_timeout_s = 0.0
         publisher.close()
+
+
+@pytest.fixture
+def make(broker: Broker) -> Iterator[Make]:
+    """Makes publishers."""
+    with publishers(broker) as make:
+        yield make
 
 
 def pool_of(publisher: Publisher) -> Pool:
