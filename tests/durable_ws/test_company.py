@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not CAN_LEND, reason="this system has no poll")
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is, the broker's confirm is there in time."""
     monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 3000)
-    monkeypatch.setattr(durable_ws.lender, "_DRAIN_S", LONG_S)
+    monkeypatch.setattr(durable_ws.lender, "_DRAIN_S", WAIT_S / 4)  # less than the deadline, or nothing is drained
     monkeypatch.setattr(durable_ws.lender, "_UNUSED_S", LONG_S)
 
 
