@@ -55,17 +55,23 @@ def shared(publisher: Publisher) -> SharedLoan:
     pool = pool_of(publisher)
     end = time.monotonic() + 2 * WAIT_S
 
+    seen = threading.Event()  # by one of them: two that go would leave the third without company
+
     def work(name: str) -> None:
         number = 0
-        while not isinstance(pool._lender.loan, SharedLoan):
+        while not seen.is_set():
             assert time.monotonic() < end
             assert publisher.publish(f"before {name} {number}").attempts == 1
             number += 1
+            if isinstance(pool._lender.loan, SharedLoan):
+                seen.set()
 
-    for thread in [Background(lambda name=name: work(name)) for name in "abc"]:  # type: ignore[misc]
-        thread.result()
-    loan = pool._lender.loan
-    assert isinstance(loan, SharedLoan)
+    loan = None
+    while not isinstance(loan, SharedLoan):  # it may have ended again
+        seen.clear()
+        for thread in [Background(lambda name=name: work(name)) for name in "abc"]:  # type: ignore[misc]
+            thread.result()
+        loan = pool._lender.loan
     return loan
 
 
