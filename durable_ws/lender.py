@@ -23,7 +23,7 @@ from durable_ws.loop import tell
 from durable_ws.outcome import Call
 from durable_ws.shared_loan import SharedLoan
 
-__all__ = ["Lender", "Share"]
+__all__ = ["ENDED", "Lender", "Share"]
 
 _SOON_S = 0.02  # a message that comes so soon after the confirm of the one before is of a thread that waits for each
 _IN_A_ROW = 8  # from so many of these on the connection is lent
@@ -35,7 +35,8 @@ _MOST_IN_COMPANY = 64 * 1024  # from twice as many each time, and so many at mos
 _WORTH_IT = 1000  # it was worth it with so many messages
 _DRAIN_S = 0.02  # what is under way before a connection is shared is confirmed by then, or it is not worth it
 
-_ENDED = "the publisher's I/O thread has ended"
+ENDED = "the publisher's I/O thread has ended"
+"""The reason of what is settled after its end."""
 
 
 class Share(Enum):
@@ -107,22 +108,13 @@ class Lender:
 
     def share(self, jobs: Sequence[Job]) -> Share:
         """These are to be taken in: by a loan that several threads share?"""
-        loan = self.loan
-        if loan is not None:
-            self._drain_until = None
-        else:
-            if not (self._wanted and self._in_company >= self._from and all(map(_waits, jobs))):
-                self._drain_until = None
-                return Share.NO
+        if self.loan is None and self._in_company >= self._from and self._wanted and all(map(_waits, jobs)):
             if not self._links.is_idle:
                 return self._drain(jobs)
-            self._drain_until, self._in_company = None, 0
-            loan = self.loan = self._links.lend(self._give_back, shared=True)
-            if loan is None:
-                return Share.NO
-            self._uses = -1
-            self._look()
-        return Share.DONE if loan.take_in(jobs) else Share.NO
+            self._in_company = 0
+            self._lend(shared=True)
+        self._drain_until = None
+        return Share.DONE if self.loan is not None and self.loan.take_in(jobs) else Share.NO
 
     def _drain(self, jobs: Sequence[Job]) -> Share:
         now = time.monotonic()
@@ -132,17 +124,24 @@ class Lender:
         if now < self._drain_until < min(job.deadline for job in jobs):
             return Share.SOON
         self._drain_until, self._in_company = None, 0
-        self._from = min(self._from * 2, _MOST_IN_COMPANY)
+        self._put_off()
         return Share.NO
+
+    def _put_off(self) -> None:
+        """It was not worth it to share: try later."""
+        self._from = min(self._from * 2, _MOST_IN_COMPANY)
 
     def settled(self, *, may_lend: bool) -> None:
         """Something was settled, and its caller will be told next: lend before it publishes the next one."""
         if may_lend and self._wanted and self._in_a_row >= _IN_A_ROW and self._links.is_idle:
-            self.loan = self._links.lend(self._give_back)
-            if self.loan is not None:
-                self._uses = -1
-                self._look()
+            self._lend(shared=False)
         self._settled_at = time.monotonic()
+
+    def _lend(self, *, shared: bool) -> None:
+        self.loan = self._links.lend(self._give_back, shared=shared)
+        if self.loan is not None:
+            self._uses = -1
+            self._look()
 
     def end(self) -> bool:
         """End the loan; False: a thread is at work with it at this moment, and ``on_ended`` follows."""
@@ -183,7 +182,10 @@ class Lender:
         if loan is self.loan:
             self.loan = None
             if isinstance(loan, SharedLoan):
-                self._from = _IN_COMPANY if loan.uses >= _WORTH_IT else min(self._from * 2, _MOST_IN_COMPANY)
+                if loan.uses >= _WORTH_IT:
+                    self._from = _IN_COMPANY
+                else:
+                    self._put_off()
         burden = loan.surrender()
         self._join(burden)
         self._links.end_loan(loan, burden)
@@ -261,6 +263,6 @@ def _drop(loan: Loan) -> None:
     else:
         burden = loan.rescue()
     for _, job in burden.written:
-        job.settle(Fate.UNKNOWN, 1, _ENDED)
+        job.settle(Fate.UNKNOWN, 1, ENDED)
     for job in burden.unwritten:
-        job.settle(Fate.NOT_SENT, 0, _ENDED)
+        job.settle(Fate.NOT_SENT, 0, ENDED)

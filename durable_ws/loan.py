@@ -172,7 +172,7 @@ class Loan:
             if sent == len(frames):
                 confirm = Connection.confirm_of(self._channel, tag)
                 self._waiting[HERE] = True
-                came = self._poll(_PATIENCE_MS if timeout_s * 1000 > _PATIENCE_MS else int(timeout_s * 1000))
+                came = self._poll(patience_ms(timeout_s))
                 if not self._waiting.pop(HERE, False):
                     held = False  # the I/O thread has ended the loan meanwhile
                 elif came and (data := self._receive()) != confirm:

@@ -17,7 +17,7 @@ from typing import Any
 
 from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
-from durable_ws.lender import Lender, Share
+from durable_ws.lender import ENDED, Lender, Share
 from durable_ws.link import Link, LinkSettings
 from durable_ws.links import Links
 from durable_ws.loop import Loop
@@ -45,7 +45,6 @@ def admitted(window: int) -> int:
     return window + window // 4
 
 
-_ENDED = "the publisher's I/O thread has ended"
 _LOCK_S = 0.01  # far longer than anybody holds the lock
 _SCRIBE_S = 1.0  # for the last lines of the log
 _LOOK_AGAIN_S = 1.0  # who waits for room looks by itself at times, should what woke it have been lost by Ctrl-C
@@ -201,7 +200,7 @@ class Pool:
             self._inbox.remove(job)
         except ValueError:
             return
-        self._turn_away(job, _ENDED)
+        self._turn_away(job, ENDED)
 
     def _turn_away(self, job: Job, reason: str) -> None:
         """Settle a job that is not taken in."""
@@ -307,30 +306,30 @@ class Pool:
 
     def _take_in(self) -> None:
         self._turn += 1  # before the inbox is looked at: who puts something into it later wakes this thread again
-        if self._inbox and not self._closing and self._share():
-            return
-        if (self._inbox or self._closing) and not self._lender.end():
+        jobs = list(self._inbox)
+        if jobs and not self._closing:
+            share = self._lender.share(jobs)
+            if share is Share.DONE:
+                self._leave(jobs)
+            if share is not Share.NO:
+                return
+        if (jobs or self._closing) and not self._lender.end():
             return  # in a moment
-        jobs, inbox = [], self._inbox
-        while inbox:
-            jobs.append(inbox.popleft())
+        for _ in jobs:
+            self._inbox.popleft()
         self._lender.count(jobs)
         if len(jobs) == 1 and self._all.write_alone(jobs[0].message):
             self._all.expect(jobs[0])
         elif jobs:
             self._all.take_in(jobs)
 
-    def _share(self) -> bool:
-        """Whether what is in the inbox goes by a loan that several threads share, or soon will."""
-        jobs = list(self._inbox)
-        share = self._lender.share(jobs)
-        if share is Share.DONE:
-            for job in jobs:
-                self._inbox.popleft()
-                self._left += 1
-                self._left_bytes += len(job.message.body)
-            self._make_room()
-        return share is not Share.NO
+    def _leave(self, jobs: list[Job]) -> None:
+        """They go by a loan, which is no part of the window."""
+        for job in jobs:
+            self._inbox.popleft()
+            self._left += 1
+            self._left_bytes += len(job.message.body)
+        self._make_room()
 
     def _on_settled(self, events: list[Settled[Job]]) -> None:
         """Make room for others, and tell the callers."""
@@ -377,10 +376,10 @@ class Pool:
     def _drop_all(self) -> None:
         """Nobody may wait for ever, whatever ended the thread."""
         for job in self._all.jobs:
-            job.settle(Fate.UNKNOWN, 1, _ENDED)
-            self._observe(job, Fate.UNKNOWN, 1, _ENDED)
+            job.settle(Fate.UNKNOWN, 1, ENDED)
+            self._observe(job, Fate.UNKNOWN, 1, ENDED)
         self._over = True  # who puts something into the inbox from here on withdraws it
         while self._inbox:
             with contextlib.suppress(IndexError):  # it was withdrawn just now
-                self._turn_away(self._inbox.popleft(), _ENDED)
+                self._turn_away(self._inbox.popleft(), ENDED)
         self._lender.drop()

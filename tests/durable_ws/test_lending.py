@@ -807,13 +807,8 @@ def test_close_gives_up(broker: Broker, make: Make) -> None:
     assert caught.value.attempts == 1
 
 
-def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever has ended it: who waits in a loan is told, and nothing is left open."""
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 1000)
-    publisher = make()
-    loan = lent(publisher)
-    thread = waiting(publisher, broker)
+def end_io_thread(publisher: Publisher) -> None:
+    """As nothing in it does by itself."""
     pool = pool_of(publisher)
 
     def end() -> None:
@@ -822,16 +817,31 @@ def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.Monk
     pool._loop.call_soon_threadsafe(end)
     pool._thread.join(WAIT_S)
     assert not pool._thread.is_alive()
+
+
+def close_what_is_left(publisher: Publisher) -> None:
+    """The socket of its link, which nobody else is left to close."""
+    (link,) = pool_of(publisher)._links
+    assert link._connection is not None
+    transport: Any = link._connection._transport
+    transport._sock.close()
+    transport._sock = None
+
+
+def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever has ended it: who waits in a loan is told, and nothing is left open."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 1000)
+    publisher = make()
+    loan = lent(publisher)
+    thread = waiting(publisher, broker)
+    end_io_thread(publisher)
     with pytest.raises(OutcomeUnknown, match="the publisher's I/O thread has ended"):
         thread.result()
     assert loan._socket.fileno() == -1
     with pytest.raises(NotSent):
         publisher.publish("after")
-    (link,) = pool._links
-    assert link._connection is not None
-    transport: Any = link._connection._transport
-    transport._sock.close()  # which nobody is left to do
-    transport._sock = None
+    close_what_is_left(publisher)
 
 
 def descriptors() -> int:
