@@ -19,7 +19,18 @@ from durable_ws import NotSent, OutcomeUnknown, Publisher, Receipt
 from durable_ws.loan import CAN_LEND
 from durable_ws.shared_loan import SharedLoan
 from tests.durable_ws.fake_broker import WAIT_S, Talk
-from tests.durable_ws.test_lending import LONG_S, TROUBLE, Background, Broker, Make, pool_of, publishers, reset
+from tests.durable_ws.test_lending import (
+    LONG_S,
+    TROUBLE,
+    Background,
+    Broker,
+    Make,
+    close_what_is_left,
+    end_io_thread,
+    pool_of,
+    publishers,
+    reset,
+)
 
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Wait
@@ -54,7 +65,6 @@ def shared(publisher: Publisher) -> SharedLoan:
     publisher.publish("first")
     pool = pool_of(publisher)
     end = time.monotonic() + 2 * WAIT_S
-
     seen = threading.Event()  # by one of them: two that go would leave the third without company
 
     def work(name: str) -> None:
@@ -85,6 +95,22 @@ def waiting(publisher: Publisher, broker: Broker, loan: SharedLoan, names: str =
         broker.written(heard + 1)
     assert loan.under_way == len(names)
     return threads
+
+
+def test_a_loan_that_is_given_back_by_all(broker: Broker, make: Make) -> None:
+    """As by each who has waited for too long: it ends once, and nothing is written again."""
+    publisher = make()
+    loan = shared(publisher)
+    threads = waiting(publisher, broker, loan)
+    lender = pool_of(publisher)._lender
+    for _ in threads:
+        lender._give_back(loan)
+    future = publisher.submit("after")
+    broker.wait(lambda: broker.bodies[-1] == "after", "the I/O thread has it")
+    broker.talks[0].say(1, commands.Basic.Ack(len(broker.bodies), True))
+    assert [thread.result().attempts for thread in threads] == [1] * 3
+    assert future.result(WAIT_S).attempts == 1
+    assert len(broker.talks) == 1
 
 
 @pytest.mark.usefixtures("hasty")
@@ -163,12 +189,12 @@ def test_slow_confirms(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(durable_ws.lender, "_WORTH_IT", loan.uses + 2)
     monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 20)
     broker.confirms = False
-    threads = [Background(lambda: publisher.publish("x"))]
+    thread = Background(lambda: publisher.publish("x"))
     wait(lambda: lender.loan is None, "the loan has ended")
     assert lender._from == 2 * before
     broker.wait(lambda: broker.bodies[-1] == "x", "it is written")
     broker.talks[0].say(1, commands.Basic.Ack(len(broker.bodies)))
-    assert threads[0].result().attempts == 1
+    assert thread.result().attempts == 1
     assert broker.bodies.count("x") == 1
 
 
@@ -239,13 +265,7 @@ def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.Monk
     publisher = make()
     loan = shared(publisher)
     threads = waiting(publisher, broker, loan)
-    pool = pool_of(publisher)
-
-    def end() -> None:
-        raise SystemExit
-
-    pool._loop.call_soon_threadsafe(end)
-    pool._thread.join(WAIT_S)
+    end_io_thread(publisher)
     broker.talks[0].hang_up()
     for thread in threads:
         with pytest.raises(OutcomeUnknown, match="the publisher's I/O thread has ended"):
@@ -253,11 +273,7 @@ def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.Monk
     assert loan._socket.fileno() == -1
     with pytest.raises(NotSent):
         publisher.publish("after")
-    (link,) = pool._links
-    assert link._connection is not None
-    transport: Any = link._connection._transport
-    transport._sock.close()  # which nobody is left to do
-    transport._sock = None
+    close_what_is_left(publisher)
 
 
 def test_until_nothing_is_under_way(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
