@@ -80,7 +80,7 @@ class Session(asyncio.BufferedProtocol):
         self._on_expected = on_expected
         self._expected: bytes | None = None
         self.as_expected = False
-        """Whether nothing has happened since what was expected has come, but for what the owner did."""
+        """Whether it is writable, and since what was expected has come nothing has happened but what the owner did."""
         self._lent: socket.socket | None = None
         self._transport: asyncio.Transport | None = None
         self._opened = False
@@ -192,7 +192,7 @@ class Session(asyncio.BufferedProtocol):
         expected, self._expected = self._expected, None
         if expected is not None and self._buffer[:nbytes] == expected:
             connection.heard()
-            self.as_expected = True
+            self.as_expected = self.writable
             self._on_expected()
             return
         self._receive(bytes(self._buffer[:nbytes]))

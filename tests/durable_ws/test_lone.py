@@ -739,6 +739,24 @@ def test_none_on_a_connection_that_was_given_up(ready: LinkAlone) -> None:
     assert (ready.link.lone, ready.session.said) == (None, [])
 
 
+def test_none_on_a_socket_that_takes_no_more(wire: WireAlone) -> None:
+    """Though it was the expected confirm of the one before that came last: it waits until the socket takes data."""
+    wire.alone("a")
+    assert wire.is_lone
+    assert wire.session is not None
+    wire.session.pause_writing()
+    wire.ack(*wire.waiting)
+    wire.go_on()
+    wire.alone("b")
+    wire.go_on()
+    assert (wire.is_lone, wire.waiting) == (False, [])
+    wire.session.resume_writing()
+    wire.go_on()
+    wire.ack(*wire.waiting)
+    wire.go_on()
+    assert wire.fates() == [confirmed("a"), confirmed("b")]
+
+
 def test_none_beside_what_a_loan_has_left(wire: WireAlone) -> None:
     """A thread had written it: it is under way."""
     wire.alone("a")

@@ -602,6 +602,19 @@ def test_what_is_expected_comes() -> None:
     assert (alone.came_as_expected, alone.events) == (1, [CONFIRMED, CONFIRMED])
 
 
+def test_whether_all_is_as_expected() -> None:
+    """Once it has come; not while the socket takes no more, whichever of the two was first."""
+    alone, confirm = confirming()
+    assert not alone.session.as_expected
+    alone.hear_bytes(confirm)
+    assert alone.session.as_expected
+    alone.session.pause_writing()
+    assert not alone.session.as_expected
+    alone.session.expect(confirm)
+    alone.hear_bytes(confirm)
+    assert (alone.came_as_expected, alone.session.as_expected) == (2, False)
+
+
 def test_what_was_in_the_buffer_before_is_not_what_comes() -> None:
     """Only as much of it is looked at as has come."""
     alone, confirm = confirming()
