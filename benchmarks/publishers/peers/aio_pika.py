@@ -9,7 +9,7 @@ sys.path.pop(0)  # this file is called as the library
 import aio_pika
 
 sys.path.insert(0, __file__.rpartition("/")[0])
-from common import BODY, CALLERS, QUEUE, URL, WINDOW, WORK, Clock, new_id
+from common import BODY, CALLERS, QUEUE, URL, WINDOW, WORK, Clock, new_id, turns
 
 
 async def main() -> None:
@@ -18,22 +18,19 @@ async def main() -> None:
     async with connection:
         channel = await connection.channel(publisher_confirms=True)
         exchange = channel.default_exchange
-        clock, count = Clock(), 0
 
-        async def publish() -> None:
-            nonlocal count
-            message = aio_pika.Message(
-                BODY, delivery_mode=2, message_id=new_id(), content_type="application/octet-stream"
-            )
-            await exchange.publish(message, QUEUE, mandatory=True)
-            count += 1
+        async def call(clock: Clock, counts: list[int]) -> None:
+            while clock.goes_on(counts[0]):
+                message = aio_pika.Message(
+                    BODY, delivery_mode=2, message_id=new_id(), content_type="application/octet-stream"
+                )
+                await exchange.publish(message, QUEUE, mandatory=True)
+                counts[0] += 1
 
-        async def call() -> None:
-            while clock.goes_on(count):
-                await publish()
-
-        await asyncio.gather(*(call() for _ in range({"a": 1, "b": WINDOW, "c": CALLERS}[WORK])))
-        clock.tell(count)
+        for clock in turns():
+            counts = [0]
+            await asyncio.gather(*(call(clock, counts) for _ in range({"a": 1, "b": WINDOW, "c": CALLERS}[WORK])))
+            clock.tell(counts[0])
 
 
 asyncio.run(main())

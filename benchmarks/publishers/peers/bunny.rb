@@ -1,14 +1,13 @@
 # Bunny, which the gem durable-websockets publishes with: a channel for each caller in (c), and in (b) a
-# wait_for_confirms after each thousand, as it knows no callback for a single confirm.
+# wait_for_confirms after each thousand, as it knows no callback for a single confirm. Turns as common.py says.
 require "bunny"
 require "json"
 require "securerandom"
 
-URL, QUEUE, WORK, SECONDS = ARGV
+URL, QUEUE, WORK = ARGV
 BODY = "x" * 200
 WINDOW = 1000
 CALLERS = 8
-WARM_UP_S = 0.3
 
 def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
@@ -19,26 +18,32 @@ def publish(channel)
                                          content_type: "application/octet-stream")
 end
 
-connection = Bunny.new(URL).start
-channels = Array.new(WORK == "c" ? CALLERS : 1) { connection.create_channel.tap(&:confirm_select) }
-warm_until = now + WARM_UP_S
-ends = warm_until + SECONDS.to_f
-counts = [0] * channels.size
-before = began = cpu_before = nil
-lock = Mutex.new
-threads = channels.each_with_index.map do |channel, place|
-  Thread.new do
-    while now < ends
-      if began.nil? && now >= warm_until
-        lock.synchronize { before, cpu_before, began = counts.sum, cpu, now if began.nil? }
+def turn(channels, warm_up, seconds)
+  warm_until = now + warm_up
+  ends = warm_until + seconds
+  counts = [0] * channels.size
+  before = began = cpu_before = nil
+  lock = Mutex.new
+  threads = channels.each_with_index.map do |channel, place|
+    Thread.new do
+      while now < ends
+        if began.nil? && now >= warm_until
+          lock.synchronize { before, cpu_before, began = counts.sum, cpu, now if began.nil? }
+        end
+        run = WORK == "b" ? WINDOW : 1
+        run.times { publish(channel) }
+        raise "not confirmed" unless channel.wait_for_confirms
+        counts[place] += run
       end
-      run = WORK == "b" ? WINDOW : 1
-      run.times { publish(channel) }
-      raise "not confirmed" unless channel.wait_for_confirms
-      counts[place] += run
     end
   end
+  threads.each(&:join)
+  puts JSON.generate(seconds: now - began, messages: counts.sum - before, cpu_s: cpu - cpu_before)
 end
-threads.each(&:join)
-puts JSON.generate(seconds: now - began, messages: counts.sum - before, cpu_s: cpu - cpu_before)
+
+$stdout.sync = true
+connection = Bunny.new(URL).start
+channels = Array.new(WORK == "c" ? CALLERS : 1) { connection.create_channel.tap(&:confirm_select) }
+puts "ready"
+$stdin.each_line { |line| turn(channels, *line.split.map(&:to_f)) }
 connection.close

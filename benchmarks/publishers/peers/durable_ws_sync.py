@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future
 
-from common import BODY, QUEUE, URL, WINDOW, WORK, Clock, callers, one_at_a_time
+from common import BODY, QUEUE, URL, WINDOW, WORK, callers, one_at_a_time, turns
 
 from durable_ws import Exchange, Publisher, Receipt
 
@@ -20,14 +20,15 @@ with Publisher(URL, {"queue": Exchange("", "direct")}, window=WINDOW) as publish
     elif WORK == "c":
         callers(lambda: publish)
     else:
-        clock, count = Clock(), 0
-        under_way: deque[Future[Receipt]] = deque()
-        while clock.goes_on(count):
-            under_way.append(publisher.submit(BODY, "queue", QUEUE))  # waits while the window is full
-            while under_way and under_way[0].done():
-                under_way.popleft().result()
+        for clock in turns():
+            count = 0
+            under_way: deque[Future[Receipt]] = deque()
+            while clock.goes_on(count):
+                under_way.append(publisher.submit(BODY, "queue", QUEUE))  # waits while the window is full
+                while under_way and under_way[0].done():
+                    under_way.popleft().result()
+                    count += 1
+            for future in under_way:
+                future.result()
                 count += 1
-        for future in under_way:
-            future.result()
-            count += 1
-        clock.tell(count)
+            clock.tell(count)

@@ -1,4 +1,4 @@
-/* The yardstick: librabbitmq (rabbitmq-c). PROGRAM HOST PORT USER PASSWORD VHOST QUEUE WORK SECONDS
+/* The yardstick: librabbitmq (rabbitmq-c). PROGRAM HOST PORT USER PASSWORD VHOST QUEUE WORK, with turns as common.py says.
  * Work (c) has a thread and a connection for each caller, as a connection of librabbitmq is one thread's alone. */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
@@ -11,14 +11,14 @@
 
 #define WINDOW 1000
 #define CALLERS 8
-#define WARM_UP_S 0.3
 
 static char **given;
 static double warm_until, ends, began, cpu_before;
 static long counted;
-static long counts[CALLERS];
+static long counts[CALLERS], sent[CALLERS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char body[200];
+static amqp_connection_state_t connections[CALLERS];
 
 static double now(void) {
   struct timespec t;
@@ -99,30 +99,28 @@ static unsigned long confirm(amqp_connection_state_t c, int *multiple) {
 
 static void *call(void *argument) {
   int place = (int)(long)argument, multiple;
-  amqp_connection_state_t c = connect_();
-  for (long number = 1; goes_on(); number++) {
-    publish(c, number, place);
-    confirm(c, &multiple);
+  while (goes_on()) {
+    publish(connections[place], ++sent[place], place);
+    confirm(connections[place], &multiple);
     counts[place]++;
   }
   return NULL;
 }
 
 static void pipelined(void) {
-  amqp_connection_state_t c = connect_();
   static char open_[1 << 26];
-  unsigned long sent = 0, lowest = 1;
+  static unsigned long lowest = 1;
   long unconfirmed = 0;
   int multiple;
   for (;;) {
     int more = goes_on();
     while (more && unconfirmed < WINDOW) {
-      publish(c, ++sent, 0);
-      open_[sent & ((1 << 26) - 1)] = 1;
+      publish(connections[0], ++sent[0], 0);
+      open_[sent[0] & ((1 << 26) - 1)] = 1;
       unconfirmed++;
     }
     if (!unconfirmed) return;
-    unsigned long tag = confirm(c, &multiple);
+    unsigned long tag = confirm(connections[0], &multiple);
     for (unsigned long one = multiple ? lowest : tag; one <= tag; one++)
       if (open_[one & ((1 << 26) - 1)]) {
         open_[one & ((1 << 26) - 1)] = 0;
@@ -133,12 +131,11 @@ static void pipelined(void) {
   }
 }
 
-int main(int count, char **arguments) {
-  if (count != 9) die("HOST PORT USER PASSWORD VHOST QUEUE WORK SECONDS");
-  given = arguments;
-  memset(body, 'x', sizeof body);
-  warm_until = now() + WARM_UP_S;
-  ends = warm_until + atof(given[8]);
+static void turn(double warm_up, double seconds) {
+  memset(counts, 0, sizeof counts);
+  began = 0;
+  warm_until = now() + warm_up;
+  ends = warm_until + seconds;
   if (*given[7] == 'b') {
     pipelined();
   } else {
@@ -148,5 +145,20 @@ int main(int count, char **arguments) {
     for (int i = 0; i < callers; i++) pthread_join(threads[i], NULL);
   }
   printf("{\"seconds\": %f, \"messages\": %ld, \"cpu_s\": %f}\n", now() - began, all() - counted, cpu() - cpu_before);
+}
+
+int main(int count, char **arguments) {
+  char line[100];
+  if (count != 8) die("HOST PORT USER PASSWORD VHOST QUEUE WORK");
+  given = arguments;
+  memset(body, 'x', sizeof body);
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  for (int i = 0; i < (*given[7] == 'c' ? CALLERS : 1); i++) connections[i] = connect_();
+  puts("ready");
+  while (fgets(line, sizeof line, stdin)) {
+    double warm_up, seconds;
+    if (sscanf(line, "%lf %lf", &warm_up, &seconds) != 2) die("a line is WARM_UP SECONDS");
+    turn(warm_up, seconds);
+  }
   return 0;
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pika
-from common import BODY, QUEUE, URL, WINDOW, WORK, Clock, callers, new_id, one_at_a_time
+from common import BODY, QUEUE, URL, WINDOW, WORK, callers, new_id, one_at_a_time, turns
 
 
 def properties() -> pika.BasicProperties:
@@ -41,7 +41,16 @@ class Pipelined:
 
     def begin(self, _: object) -> None:
         """Begin to publish."""
-        self.clock = Clock()
+        self.turns = turns()
+        self.next_turn()
+
+    def next_turn(self) -> None:
+        """Wait for one to be asked for, or end."""
+        clock = next(self.turns, None)
+        if clock is None:
+            self.connection.ioloop.stop()
+            return
+        self.clock, self.confirmed = clock, 0
         self.pump()
 
     def on_confirm(self, frame: Any) -> None:
@@ -53,14 +62,14 @@ class Pipelined:
         self.pump()
 
     def pump(self) -> None:
-        """Fill the window, or end."""
+        """Fill the window, or end the turn."""
         while len(self.open) < WINDOW and self.clock.goes_on(self.confirmed):
             self.channel.basic_publish("", QUEUE, BODY, properties(), mandatory=True)
             self.sent += 1
             self.open.add(self.sent)
         if not self.open:
             self.clock.tell(self.confirmed)
-            self.connection.ioloop.stop()
+            self.next_turn()
 
 
 if WORK == "a":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 import amqp
-from common import BODY, QUEUE, URL, WINDOW, WORK, Clock, callers, new_id, one_at_a_time
+from common import BODY, QUEUE, URL, WINDOW, WORK, callers, new_id, one_at_a_time, turns
 
 parts = urlsplit(URL)
 
@@ -49,17 +49,18 @@ def pipelined() -> None:
         confirmed += len(done)
 
     channel.events["basic_ack"].add(on_ack)
-    clock = Clock()
-    while clock.goes_on(confirmed):
-        if len(unconfirmed) < WINDOW:
-            channel.basic_publish(message(), "", QUEUE, mandatory=True)
-            sent += 1
-            unconfirmed.add(sent)
-        else:
+    for clock in turns():
+        before = confirmed
+        while clock.goes_on(confirmed - before):
+            if len(unconfirmed) < WINDOW:
+                channel.basic_publish(message(), "", QUEUE, mandatory=True)
+                sent += 1
+                unconfirmed.add(sent)
+            else:
+                channel.connection.drain_events()
+        while unconfirmed:
             channel.connection.drain_events()
-    while unconfirmed:
-        channel.connection.drain_events()
-    clock.tell(confirmed)
+        clock.tell(confirmed - before)
 
 
 if WORK == "a":
