@@ -264,12 +264,19 @@ def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.Monk
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     publisher = make()
     loan = shared(publisher)
-    threads = waiting(publisher, broker, loan)
+    loan._window = 2
+    threads = waiting(publisher, broker, loan, "xy")
+    unwritten = Background(lambda: publisher.publish("z"))
+    broker.wait(lambda: loan.under_way == 3, "it is in the outbox")
     end_io_thread(publisher)
     broker.talks[0].hang_up()
     for thread in threads:
-        with pytest.raises(OutcomeUnknown, match="the publisher's I/O thread has ended"):
+        with pytest.raises(OutcomeUnknown, match="the publisher's I/O thread has ended") as caught:
             thread.result()
+        assert caught.value.attempts == 1
+    with pytest.raises(NotSent, match="the publisher's I/O thread has ended") as not_sent:
+        unwritten.result()
+    assert not_sent.value.attempts == 0
     assert loan._socket.fileno() == -1
     with pytest.raises(NotSent):
         publisher.publish("after")
@@ -288,13 +295,33 @@ def test_until_nothing_is_under_way(broker: Broker, make: Make, monkeypatch: pyt
     lender._in_company = 64
     second = Background(lambda: publisher.publish("second"))
     broker.written(3)  # in the usual way, once the moment is over
-    assert (lender.loan, lender.drains, lender._from) == (None, False, 128)
+    assert (lender.loan, lender.drains, lender._from, lender._in_company) == (None, False, 128, 1)
     lender._in_company = 128
     monkeypatch.setattr(durable_ws.lender, "_DRAIN_S", LONG_S)
     hasty = Background(lambda: publisher.publish("hasty", timeout=WAIT_S / 2))
     broker.written(4)
     broker.talks[0].say(1, commands.Basic.Ack(4, True))
     assert [one.result().attempts for one in (first, second, hasty)] == [1] * 3
+
+
+def test_once_nothing_is_under_way(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left for a moment then goes by the loan."""
+    monkeypatch.setattr(durable_ws.lender, "_DRAIN_S", WAIT_S / 2)
+    publisher = make()
+    lender = pool_of_first(publisher)._lender
+    broker.confirms = False
+    first = Background(lambda: publisher.publish("first"))
+    broker.written(2)
+    lender._in_company = 64
+    second = Background(lambda: publisher.publish("second", timeout=LONG_S))
+    broker.wait(lambda: lender.drains, "it is left for a moment")
+    assert broker.bodies == ["first", "first"]
+    broker.talks[0].say(1, commands.Basic.Ack(2))
+    broker.written(3)
+    assert isinstance(lender.loan, SharedLoan)
+    broker.talks[0].say(1, commands.Basic.Ack(3))
+    assert [one.result().attempts for one in (first, second)] == [1] * 2
+    assert (lender.drains, lender._from) == (False, 64)
 
 
 def test_a_connection_that_ends_while_nobody_publishes(broker: Broker, make: Make) -> None:

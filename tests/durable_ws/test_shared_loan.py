@@ -688,6 +688,37 @@ def test_held_up_amid_the_outbox(desk: Desk) -> None:
     assert desk.loan.surrender() == Burden([], [])
 
 
+def test_the_outbox_changes_as_it_is_taken_over(desk: Desk) -> None:
+    """A message that its thread takes back is that thread's alone; one that comes in is taken over, too."""
+    first, back, late = (make_job(name, message_id=name) for name in ("first", "back", "late"))
+
+    class Outbox(dict[Job, bytes]):
+        """Others are at it while the first is taken."""
+
+        def pop(self, job: Job, *default: Any) -> Any:
+            if job is first and super().pop(back, None) is not None:
+                self[late] = frames_of(late)
+            return super().pop(job, *default)
+
+    desk.loan._outbox = Outbox({first: frames_of(first), back: frames_of(back)})
+    assert desk.loan.surrender() == Burden([], [first, late])
+
+
+def test_a_confirm_is_told_as_the_loan_is_taken_over(desk: Desk) -> None:
+    """By a thread that was held up: what was written after it is taken over all the same."""
+    told, other = (make_job(name, message_id=name) for name in ("told", "other"))
+
+    class Written(dict[int, Job]):
+        """The thread goes on just now."""
+
+        def get(self, tag: int, *default: Any) -> Any:
+            self.pop(TAG, None)
+            return super().get(tag, *default)
+
+    desk.loan._written = Written({TAG: told, TAG + 1: other})
+    assert desk.loan.surrender() == Burden([(TAG + 1, other)], [])
+
+
 def handle_signal(call: Callable[[], object]) -> Callable[[], None]:
     """Have this thread interrupted by a signal, whose handler does that."""
     before = signal.signal(signal.SIGUSR1, lambda *_: call())
@@ -744,6 +775,56 @@ def test_a_signal_handler_of_one_that_waits(desk: Desk) -> None:
         assert by_the_loan(desk.publish(make_job(), lane), "m")
     assert by_the_loan(outcomes[0], "handler")
     assert by_the_loan(reader.result(), "reader")
+
+
+# --- interrupted ----------------------------------------------------------------------------------
+
+
+def strike() -> None:
+    """As the handler of a signal does it."""
+    raise Struck
+
+
+@pytest.mark.parametrize("work", ["_send", "_recv"])
+def test_interrupted_at_work(desk: Desk, work: str) -> None:
+    """Nobody knows what of it was done: the connection is given up, and the message goes on without its caller."""
+    in_place_of(desk, work, strike)
+    desk.peer.sendall(ack())
+    job = make_job()
+    with pytest.raises(Struck):
+        desk.publish(job)
+    loan = desk.loan
+    assert (loan.ended, loan.broken) == (True, "a publish was interrupted")
+    assert desk.given_back == [loan]
+    assert desk.burden is not None, "its tokens are there"
+    assert [(tag, one.message) for tag, one in desk.burden.written] == [(TAG, job.message)]
+    assert not desk.burden.unwritten
+    assert not call_of(job).done()
+    assert desk.publish(make_job()) is None
+
+
+def test_interrupted_at_work_on_a_broken_connection(desk: Desk) -> None:
+    """The first reason is kept."""
+    desk.loan.broken = "Connection reset by peer"
+    in_place_of(desk, "_send", strike)
+    with pytest.raises(Struck):
+        desk.publish(make_job())
+    assert desk.loan.broken == "Connection reset by peer"
+
+
+def test_interrupted_while_it_waits(desk: Desk) -> None:
+    """The loan ends, as nobody reads now; the connection is as it was."""
+    in_place_of(desk, "_poll", strike)
+    desk.peer.sendall(ack())
+    job = make_job()
+    with pytest.raises(Struck):
+        desk.publish(job)
+    loan = desk.loan
+    assert (loan.ended, loan.broken, loan.received, loan.unsent) == (True, None, b"", b"")
+    assert desk.given_back == [loan]
+    assert desk.burden is not None
+    assert [(tag, one.message) for tag, one in desk.burden.written] == [(TAG, job.message)]
+    assert desk.handle.recv(100) == ack(), "it is left to the I/O thread"
 
 
 # --- interrupted at any moment --------------------------------------------------------------------
