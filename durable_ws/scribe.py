@@ -11,6 +11,9 @@ from typing import Any
 
 __all__ = ["Log", "Scribe"]
 
+logger = logging.getLogger(__name__)
+_MOST_LINES = 10_000  # that wait: some megabytes
+
 Log = Callable[..., None]
 """Writes one line: the logger, and what :meth:`logging.Logger.log` takes."""
 
@@ -20,16 +23,21 @@ class Scribe:
 
     A signal handler may interrupt the main thread while it holds a lock of :mod:`logging` (that of a handler in the
     midst of a line, or the one of all loggers), and publish. Were the I/O thread to wait for that lock, each of the two
-    would wait for the other. Here the scribe waits, and nobody for it.
+    would wait for the other. Here the scribe waits, and nobody for it. Where it waits for long, for a handler that
+    hangs, lines are left out, and their number is told.
     """
 
     def __init__(self) -> None:
+        self._left_out = self._told = 0
         self._lines: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="durable_ws log", daemon=True)
         self._thread.start()
 
     def log(self, logger: logging.Logger, level: int, text: str, *arguments: Any, **options: Any) -> None:
         """Have a line written; never waits, also in a signal handler. Lost after :meth:`end`."""
+        if self._lines.qsize() >= _MOST_LINES:
+            self._left_out += 1
+            return
         self._lines.put(lambda: logger.log(level, text, *arguments, **options))
 
     def end(self) -> None:
@@ -44,3 +52,10 @@ class Scribe:
         while (write := self._lines.get()) is not None:
             with contextlib.suppress(Exception):  # of a filter of the program's: it costs the line, and no more
                 write()
+                self._tell_what_is_missing()
+
+    def _tell_what_is_missing(self) -> None:
+        missing = self._left_out - self._told
+        if missing:
+            self._told += missing
+            logger.warning("durable_ws: %d lines of the log were left out, as it took them too slowly", missing)

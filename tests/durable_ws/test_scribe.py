@@ -6,13 +6,18 @@ import io
 import logging
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+import durable_ws.scribe
 from durable_ws import Exchange, Publisher
 from durable_ws.scribe import Scribe
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
 from tests.durable_ws.observers import log_is_written
+
+if TYPE_CHECKING:
+    from tests.durable_ws.conftest import Wait
 
 SAID = "told by the test"
 
@@ -75,6 +80,42 @@ def test_a_line_that_can_not_be_written_costs_itself_alone(scribe: Scribe, caplo
     finally:
         log.removeFilter(refuse)
     assert [record.getMessage() for record in caplog.records if record.name == SAID] == ["good", "better"]
+
+
+def test_a_log_that_hangs(
+    scribe: Scribe, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, wait: Wait
+) -> None:
+    """What waits for it takes no more memory from then on; how many lines are missing is told each time it goes on."""
+    monkeypatch.setattr(durable_ws.scribe, "_MOST_LINES", 10)
+    log, reached, go_on = logging.getLogger(SAID), threading.Semaphore(0), threading.Semaphore(0)
+
+    def hang(record: logging.LogRecord) -> bool:
+        if record.getMessage() == "hang":
+            reached.release()
+            return go_on.acquire(timeout=WAIT_S)
+        return True
+
+    log.addFilter(hang)
+    try:
+        for left_out in (90, 7):
+            scribe.log(log, logging.WARNING, "hang")
+            assert reached.acquire(timeout=WAIT_S)
+            for n in range(10 + left_out):
+                scribe.log(log, logging.WARNING, "line %d", n)
+            assert scribe._lines.qsize() == 10
+            go_on.release()
+            wait(lambda: scribe._told == scribe._left_out and scribe._lines.empty(), "it is told what is missing")
+        scribe.end()
+        scribe.join(WAIT_S)
+    finally:
+        log.removeFilter(hang)
+    missing = [record for record in caplog.records if record.name == "durable_ws.scribe"]
+    assert [(record.levelname, record.getMessage()) for record in missing] == [
+        ("WARNING", f"durable_ws: {count} lines of the log were left out, as it took them too slowly")
+        for count in (90, 7)
+    ]
+    said = [record.getMessage() for record in caplog.records if record.name == SAID]
+    assert said == ["hang", *(f"line {n}" for n in range(10))] * 2
 
 
 @pytest.mark.parametrize("held", ["a handler's", "the one of all loggers"])
