@@ -427,9 +427,16 @@ def test_the_socket_takes_a_part(desk: Desk) -> None:
 
 def test_a_socket_that_seemed_ready(desk: Desk) -> None:
     """As poll may be mistaken: nothing is broken."""
-    desk.loan._poll = lambda _: [(0, 1)]
+    looks: list[int] = []
+
+    def seems_ready(timeout_ms: int) -> list[tuple[int, int]]:
+        looks.append(timeout_ms)
+        return [(0, 1)]
+
+    desk.loan._poll = seems_ready
     assert Background(desk, make_job()).result() is BY_THE_IO_THREAD
     assert (desk.loan.received, desk.loan.broken) == (b"", None)
+    assert len(looks) == 1, "it does not try for ever"
 
 
 NOT_THIS_WAY: dict[str, Callable[[], Job]] = {
@@ -505,6 +512,32 @@ def test_the_heir_has_not_begun_to_wait(desk: Desk) -> None:
         result = executor.submit(call_of(job).wait)
         desk.peer.sendall(ack(TAG + 1))
         assert by_the_loan(result.result(WAIT_S), "a")
+
+
+def test_what_it_waits_for_has_its_deadline(desk: Desk) -> None:
+    """Which is told to who wants to read for it, and no more than is left of it; one that has passed is no error."""
+    limits: list[int] = []
+    desk.loan._poll = lambda timeout_ms: limits.append(timeout_ms) or []
+    for timeout_s in (0.05, -1.0):
+        own = Desk()
+        own.loan._poll = desk.loan._poll
+        with contextlib.closing(own):
+            job = make_job(timeout_s=timeout_s)
+            assert own.loan.take_in([job])
+            assert call_of(job).wait() is BY_THE_IO_THREAD
+    assert 0 <= limits[0] <= 50
+    assert limits[1:] == [0]
+
+
+def test_a_handler_of_one_that_reads_for_the_io_thread(desk: Desk) -> None:
+    """Its message has to go another way, as its thread can't read for it."""
+    job, outcomes = make_job(), []
+    in_place_of(desk, "_poll", lambda: outcomes.append(desk.publish(make_job(message_id="handler"), job.lane)))
+    assert desk.loan.take_in([job])
+    desk.peer.sendall(ack())
+    assert by_the_loan(call_of(job).wait(), "m")
+    assert outcomes == [None]
+    assert desk.loan.wanted
 
 
 @pytest.mark.parametrize("why", ["wanted", "ended", "no call"])
@@ -775,6 +808,57 @@ def test_a_signal_handler_of_one_that_waits(desk: Desk) -> None:
         assert by_the_loan(desk.publish(make_job(), lane), "m")
     assert by_the_loan(outcomes[0], "handler")
     assert by_the_loan(reader.result(), "reader")
+
+
+class Reads(dict[str, bool]):
+    """The token of who reads: another message comes as it is put down; a thread may take it."""
+
+    def __init__(self, desk: Desk, job: Job, *, taken: bool) -> None:
+        super().__init__()
+        self._desk = desk
+        self._job = job
+        self._taken = taken
+
+    def __setitem__(self, key: str, value: bool) -> None:
+        if not self._taken:
+            super().__setitem__(key, value)
+        self._desk.loan._by_id[self._job.message.message_id] = self._job
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_one_that_comes_as_the_last_one_goes(desk: Desk, taken: bool) -> None:
+    """It reads, or another one has begun to; not both."""
+    job = make_job()
+    desk.loan._reads = Reads(desk, job, taken=taken)
+    desk.loan._hand_over()
+    assert desk.loan._heir is (None if taken else job.future)
+    assert call_of(job)._lock.locked() is taken, "it is roused"
+    assert not desk.loan._reads
+
+
+def test_who_is_told_does_not_read(desk: Desk) -> None:
+    """Though it may be on the books for another instant."""
+    told, other = (make_job(name, message_id=name) for name in ("told", "other"))
+    call_of(told).set_result(BY_THE_IO_THREAD)
+    desk.loan._by_id = {"told": told}
+    assert desk.loan._next_call() is None
+    desk.loan._by_id["other"] = other
+    assert desk.loan._next_call() is other.future
+
+
+def test_rescued_as_it_is_told(desk: Desk) -> None:
+    """The I/O thread has cleared the books meanwhile: the one who tells does not mind."""
+    thread = desk.begin("a")
+    desk.loan._by_id.clear()
+    desk.peer.sendall(ack())
+    assert by_the_loan(thread.result(), "a")
+
+
+def test_taken_and_not_surrendered_yet(desk: Desk) -> None:
+    """From the first moment on, whoever comes goes another way."""
+    assert desk.loan.take()
+    assert Background(desk, make_job()).result() is None
+    assert desk.loan.under_way == 0
 
 
 # --- interrupted ----------------------------------------------------------------------------------
