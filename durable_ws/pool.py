@@ -20,7 +20,7 @@ from durable_ws.ledger import Fate, Settled
 from durable_ws.lender import ENDED, Lender, Share
 from durable_ws.link import Link, LinkSettings
 from durable_ws.links import Links
-from durable_ws.loop import Loop
+from durable_ws.loop import Loop, tell
 from durable_ws.message import Message
 from durable_ws.observe import Health
 from durable_ws.outcome import Call, Outcome
@@ -254,8 +254,7 @@ class Pool:
             self._closing = True
             self._close_by = min(self._close_by, time.monotonic() + timeout_s)
         self._let_in(len(self._waiters))
-        with contextlib.suppress(RuntimeError):  # the loop has ended already
-            self._loop.call_soon_threadsafe(self._on_close)
+        tell(self._loop, self._on_close)
 
     def _admits(self, size: int) -> bool:
         if self._under_way == 0:

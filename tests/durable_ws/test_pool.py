@@ -378,6 +378,26 @@ def test_who_puts_something_in_when_the_io_thread_has_ended(
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_signal_handler_that_raises_amid_close(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """Its error comes out, whatever it is, and the next close ends the I/O thread."""
+    pool = pool_of(publisher)
+    tell = pool._loop.call_soon_threadsafe
+
+    def interrupted(*_: object) -> None:
+        monkeypatch.setattr(pool._loop, "call_soon_threadsafe", tell)
+        raise error
+
+    monkeypatch.setattr(pool._loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(error):
+        publisher.close()
+    publisher.close()
+    assert not pool._thread.is_alive()
+    publisher.close()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_the_io_thread_can_not_be_started(
     make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait, error: type[BaseException]
 ) -> None:
