@@ -346,6 +346,7 @@ def test_something_else_comes(desk: Desk, confirm: bytes, data: bytes) -> None:
     assert by_the_loan(outcomes[0], "a") is bool(confirm)
     assert outcomes[1] is BY_THE_IO_THREAD
     loan = desk.loan
+    assert (loan._writer, loan._reader) == (None, None)
     assert (loan.received, loan.unsent, loan.broken, loan.ended) == (data, b"", None, True)
     assert desk.burden is not None
     assert [(tag, job.message.message_id) for tag, job in desk.burden.written] == [(TAG, "a"), (TAG + 1, "b")][
@@ -423,6 +424,18 @@ def test_the_socket_takes_a_part(desk: Desk) -> None:
     assert [(tag, job.message.message_id) for tag, job in desk.burden.written] == [(TAG, "a")]
     assert [job.message.message_id for job in desk.burden.unwritten] == ["b"]
     assert (loan.tag, loan.broken) == (TAG + 1, None)
+
+
+def test_the_socket_takes_nothing(desk: Desk) -> None:
+    """All of it is the I/O thread's."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            desk.handle.send(b"x" * 4096)
+    thread = Background(desk, make_job())
+    assert thread.result() is BY_THE_IO_THREAD
+    assert desk.loan.unsent == frames_of(thread.job)
+    assert desk.burden is not None
+    assert [tag for tag, _ in desk.burden.written] == [TAG]
 
 
 def test_a_socket_that_seemed_ready(desk: Desk) -> None:
@@ -601,6 +614,18 @@ def test_taken_while_all_wait(desk: Desk) -> None:
     assert desk.loan.surrender() == Burden([], [])
 
 
+def test_taken_from_who_reads(desk: Desk) -> None:
+    """It leaves to the I/O thread what comes, also before that has told anybody."""
+    thread = desk.begin("a")
+    assert desk.loan.take()
+    desk.peer.sendall(ack())
+    until(lambda: desk.loan._reader is None, "it has left")
+    assert HERE not in desk.loan._waiting
+    assert desk.handle.recv(100) == ack()
+    desk.go_on(desk.loan.surrender())
+    assert thread.result() is BY_THE_IO_THREAD
+
+
 def in_place_of(desk: Desk, name: str, call: Callable[[], object]) -> None:
     """Do that before the system's call of that name, the first time."""
     original = getattr(desk.loan, name)
@@ -698,7 +723,8 @@ def test_a_thread_is_held_up(desk: Desk, work: str) -> None:
     assert desk.publish(make_job()) is None
 
 
-def test_held_up_amid_the_outbox(desk: Desk) -> None:
+@pytest.mark.parametrize("moment", ["before the first", "after the first"])
+def test_held_up_amid_the_outbox(desk: Desk, moment: str) -> None:
     """A message that the I/O thread has rescued meanwhile is not written, nor lost."""
     jobs = [make_job(name, message_id=name) for name in "ab"]
     rescued: list[Burden] = []
@@ -707,14 +733,23 @@ def test_held_up_amid_the_outbox(desk: Desk) -> None:
         """The I/O thread comes while the first is moved."""
 
         def pop(self, job: Job, *default: Any) -> Any:
+            if moment == "before the first":
+                self.rescue()
+            frames = super().pop(job, *default)
+            self.rescue()
+            return frames
+
+        def rescue(self) -> None:
             if not rescued:
                 rescued.append(Burden([], []))
                 rescued[0] = desk.loan.rescue()
-            return super().pop(job, *default)
 
     desk.loan._outbox = Outbox()
     assert desk.loan.take_in(jobs)
-    assert (rescued[0].written, rescued[0].unwritten) == ([], jobs)
+    if moment == "before the first":
+        assert rescued == [Burden([], jobs)]
+    else:
+        assert rescued == [Burden([(TAG, jobs[0])], jobs[1:])]
     assert received_by(desk.peer) == b""
     assert desk.loan.ended
     assert desk.loan.take()
@@ -780,6 +815,24 @@ def test_a_signal_handler_that_publishes(desk: Desk, work: str) -> None:
     assert desk.burden is not None, "it was given back"
     assert by_the_loan(receipt, "m") or (receipt is BY_THE_IO_THREAD and work == "_send")
     assert [job.message.message_id for job in desk.burden.jobs] == (["m"] if work == "_send" else [])
+
+
+def test_a_signal_handler_of_one_that_writes_for_another() -> None:
+    """Who has its confirm and writes what the window had no room for, is at work with the loan all the same."""
+    with contextlib.closing(Desk(window=1)) as desk:
+        outcomes: list[Receipt | None] = []
+        other, job = make_job(message_id="other"), make_job()
+
+        def full() -> None:
+            assert desk.loan.take_in([other])
+            in_place_of(desk, "_send", lambda: outcomes.append(desk.publish(make_job(message_id="handler"), job.lane)))
+            desk.peer.sendall(ack())
+
+        in_place_of(desk, "_poll", full)
+        assert by_the_loan(desk.publish(job, job.lane), "m")
+        assert outcomes == [None]
+        assert desk.loan.wanted
+        assert received_by(desk.peer) == frames_of(job) + frames_of(other)
 
 
 def test_a_signal_handler_of_one_that_waits(desk: Desk) -> None:
@@ -896,19 +949,40 @@ def test_interrupted_at_work_on_a_broken_connection(desk: Desk) -> None:
     assert desk.loan.broken == "Connection reset by peer"
 
 
-def test_interrupted_while_it_waits(desk: Desk) -> None:
-    """The loan ends, as nobody reads now; the connection is as it was."""
-    in_place_of(desk, "_poll", strike)
-    desk.peer.sendall(ack())
-    job = make_job()
+@pytest.mark.parametrize("first", [True, False])
+def test_interrupted_while_it_waits(desk: Desk, first: bool) -> None:
+    """The loan ends, as nobody reads now; the connection is as it was, whatever has been read before."""
+    other, job = make_job(message_id="other"), make_job()
+    assert desk.loan.take_in([other])
+    received_by(desk.peer)
+    if first:
+        in_place_of(desk, "_poll", strike)
+    else:
+        in_place_of(desk, "_recv", lambda: in_place_of(desk, "_poll", strike))
+        desk.peer.sendall(ack())
     with pytest.raises(Struck):
         desk.publish(job)
     loan = desk.loan
     assert (loan.ended, loan.broken, loan.received, loan.unsent) == (True, None, b"", b"")
     assert desk.given_back == [loan]
     assert desk.burden is not None
-    assert [(tag, one.message) for tag, one in desk.burden.written] == [(TAG, job.message)]
-    assert desk.handle.recv(100) == ack(), "it is left to the I/O thread"
+    messages = [(tag, one.message) for tag, one in desk.burden.written]
+    assert messages == [*([(TAG, other.message)] if first else []), (TAG + 1, job.message)]
+    assert received_by(desk.peer) == frames_of(job)
+
+
+def test_interrupted_while_it_waits_for_what_was_taken(desk: Desk) -> None:
+    """Then nothing is left to do."""
+
+    def taken() -> None:
+        assert desk.loan.take()
+        strike()
+
+    in_place_of(desk, "_poll", taken)
+    with pytest.raises(Struck):
+        desk.publish(make_job())
+    assert not desk.given_back
+    assert [tag for tag, _ in desk.loan.surrender().written] == [TAG]
 
 
 # --- interrupted at any moment --------------------------------------------------------------------
