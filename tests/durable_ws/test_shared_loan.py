@@ -656,6 +656,19 @@ def test_wanted_while_a_thread_is_at_work(desk: Desk, work: str) -> None:
     assert desk.publish(make_job()) is None
 
 
+def test_what_is_wanted_is_handed_to_nobody(desk: Desk) -> None:
+    """Nobody reads from there on: the others wait for the I/O thread."""
+    desk.wants = False
+    first, second = desk.begin("a"), desk.begin("b")
+    in_place_of(desk, "_recv", lambda: setattr(desk.loan, "wanted", True))
+    desk.peer.sendall(ack())
+    assert by_the_loan(first.result(), "a")
+    assert desk.given_back == [desk.loan]
+    assert (desk.loan._heir, desk.loan._reader) == (None, None)
+    assert desk.end()
+    assert second.result() is BY_THE_IO_THREAD
+
+
 def test_it_ends_just_as_a_message_comes(desk: Desk) -> None:
     """Then that goes another way, or the I/O thread has it: one of the two."""
     for taken in (False, True):
@@ -928,14 +941,17 @@ def test_interrupted_at_work(desk: Desk, work: str) -> None:
     in_place_of(desk, work, strike)
     desk.peer.sendall(ack())
     job = make_job()
+    job.require_route = True
     with pytest.raises(Struck):
-        desk.publish(job)
+        desk.publish(job, "its lane")
     loan = desk.loan
     assert (loan.ended, loan.broken) == (True, "a publish was interrupted")
     assert desk.given_back == [loan]
     assert desk.burden is not None, "its tokens are there"
-    assert [(tag, one.message) for tag, one in desk.burden.written] == [(TAG, job.message)]
-    assert not desk.burden.unwritten
+    ((tag, goes_on),) = desk.burden.written
+    assert (tag, desk.burden.unwritten) == (TAG, [])
+    assert (goes_on.message, goes_on.lane, goes_on.require_route) == (job.message, "its lane", True)
+    assert (goes_on.began, goes_on.deadline) == (job.began, job.deadline)
     assert not call_of(job).done()
     assert desk.publish(make_job()) is None
 
