@@ -14,6 +14,7 @@ from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
 from durable_ws.link import LinkSettings
 from durable_ws.links import Links
+from durable_ws.loan import Burden, Loan
 from durable_ws.message import Message, build
 from durable_ws.observe import Health
 from tests.durable_ws.leaping_clock import run
@@ -21,6 +22,9 @@ from tests.durable_ws.leaping_clock import run
 SETTINGS = LinkSettings(
     parameters_from("amqp://localhost", "url", heartbeat_s=5, connect_timeout_s=5.0), {}, 10, 0.1, 1.0
 )
+
+
+LOAN: Any = type("APlayedLoan", (), {})()
 
 
 class Played:
@@ -36,6 +40,7 @@ class Played:
         self._on_joined = calls.pop("on_joined")
         assert not calls
         self.takes_alone = True
+        self.lends = True
         self.lone: Job | None = None
         self.jobs: list[Job] = []
         self.log: list[str] = []
@@ -76,6 +81,25 @@ class Played:
             self.log.append(f"{self.lone.message.message_id} joins")
             job, self.lone = self.lone, None
             self._on_joined(job)
+
+    def lend(self, give_back: Callable[[Loan], None], *, shared: bool = False) -> Loan | None:
+        """Noted, if it can."""
+        if not self.lends:
+            return None
+        self.log.append("lend to several" if shared else "lend")
+        give_back(LOAN)
+        return LOAN
+
+    def end_loan(self, loan: Loan, burden: Burden) -> None:
+        """Go on with what it has."""
+        assert loan is LOAN
+        self.log.append("end loan")
+        self.adopt(burden)
+
+    def adopt(self, burden: Burden) -> None:
+        """Take all of it in."""
+        self.jobs += burden.jobs
+        self.log.append(f"adopt {' '.join(job.message.message_id for job in burden.jobs)}")
 
     def pump(self) -> None:
         """Noted."""
@@ -344,5 +368,60 @@ def test_health(played: list[Played]) -> None:
         assert links.health(under_way=7, closed=False) == Health(
             connections=2, most_connections=3, blocked="low on memory", trouble="was cut", under_way=7, closed=False
         )
+
+    run(main())
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_lends(played: list[Played], shared: bool) -> None:
+    """The first link that can, while nothing is under way on any; who is to have it back is passed on."""
+
+    async def main() -> None:
+        links, _ = make()
+        assert links.lend(lambda _: None) is None, "there is no link yet"
+        jobs = [job(f"{n}", n) for n in range(3)]
+        links.take_in(jobs)
+        given_back: list[Loan] = []
+        assert links.lend(given_back.append, shared=shared) is None
+        played[0].settle(*jobs[:2])
+        played[1].settle(*jobs[2:])
+        played[0].lends = False
+        assert links.lend(given_back.append, shared=shared) is LOAN
+        assert given_back == [LOAN]
+        assert played[1].log[-1] == ("lend to several" if shared else "lend")
+
+    run(main())
+
+
+@pytest.mark.parametrize("way", ["it has ended", "it is given up"])
+def test_what_a_loan_had_goes_on_with_the_link_that_lent_it(played: list[Played], way: str) -> None:
+    """It is under way here from then on, and what follows in its lane goes after it; a loan ends once."""
+
+    async def main() -> None:
+        links, told = make()
+        first, written, unwritten, next_, other = (job(*name) for name in ("a1", "b1", "c2", "d1", "e3"))
+        links.take_in([first])
+        played[0].settle(first)
+        loan = links.lend(lambda _: None)
+        assert loan is not None
+        del played[0].log[:]
+        burden = Burden([(7, written)], [unwritten])
+        if way == "it has ended":
+            links.end_loan(loan, burden)
+            links.end_loan(loan, burden)
+            assert played[0].log == ["end loan", "adopt b c"]
+        else:
+            links.give_up(loan, burden, "held up")
+            assert played[0].log == ["abort: held up", "adopt b c", "pump"]
+        assert not links.is_idle
+        assert set(links.jobs) == {written, unwritten}
+        links.take_in([next_])
+        assert played[0].jobs == [written, unwritten, next_]
+        links.take_in([other])
+        assert [one.jobs for one in played[1:]] == [[other]]
+        played[0].settle(written, unwritten, next_)
+        played[1].settle(other)
+        assert links.is_idle
+        assert [len(events) for events in told] == [1, 3, 1]
 
     run(main())
