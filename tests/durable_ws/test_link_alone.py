@@ -22,8 +22,9 @@ from durable_ws.amqp.events import (
     Unblocked,
 )
 from durable_ws.ledger import Fate, Settled
-from durable_ws.loan import Loan
+from durable_ws.loan import Burden, Loan
 from durable_ws.observe import Connected, Disconnected
+from durable_ws.shared_loan import SharedLoan
 from tests.durable_ws.played_link import FOREVER, HOST, LinkAlone, play_sessions
 
 Make = Callable[..., LinkAlone]
@@ -691,3 +692,106 @@ def test_a_loan_ends(ready: LinkAlone, handle: socket.socket, broken: str | None
     ready.link.end_loan(loan, loan.surrender())
     assert ready.session.said == [("take back", b"unsent", b"received"), *([("abort", broken)] if broken else [])]
     assert handle.fileno() == -1
+
+
+def burden_of(ready: LinkAlone, written: str, unwritten: str) -> Burden:
+    """Messages of a letter each; the first of them has the tag 2."""
+    jobs = {name: ready.job(name, "x", FOREVER) for name in written + unwritten}
+    return Burden([(tag, jobs[name]) for tag, name in enumerate(written, 2)], [jobs[name] for name in unwritten])
+
+
+def lent(ready: LinkAlone, *, tag: int) -> Loan:
+    """A shared loan whose next tag is this one."""
+    loan = ready.link.lend(lambda _: None, shared=True)
+    assert isinstance(loan, SharedLoan)
+    assert (loan.tag, loan._window) == (2, 100)
+    loan.tag = tag
+    ready.session.taken()
+    return loan
+
+
+@pytest.mark.usefixtures("handle")
+def test_what_a_shared_loan_leaves(ready: LinkAlone) -> None:
+    """What was written is confirmed by its tags, and what was not is written next."""
+    loan = lent(ready, tag=4)
+    ready.link.end_loan(loan, burden_of(ready, "ab", "cd"))
+    assert ready.session.taken() == [
+        ("take back", b"", b""), ("publish", 1, b"c"), ("publish", 1, b"d"), ("flush",)
+    ]  # fmt: skip
+    ready.hear(Confirmed(1, 3, False, False), Confirmed(1, 4, True, False))
+    assert sorted(name for name, fate, _ in ready.fates() if fate is Fate.CONFIRMED) == ["a", "b", "c"]
+    ready.hear(Confirmed(1, 5, False, False))
+    assert ready.fates() == [("d", Fate.CONFIRMED, "")]
+
+
+@pytest.mark.parametrize("when", ["as its connection ends", "after its connection", "on the next connection"])
+@pytest.mark.usefixtures("handle")
+def test_a_loan_that_outlives_its_connection(ready: LinkAlone, when: str) -> None:
+    """No confirm will come for what was written: all of it goes out again, in its order."""
+    loan, burden = lent(ready, tag=4), burden_of(ready, "ab", "c")
+
+    def connect() -> None:
+        ready.open()
+        ready.hear(Declared(2))
+
+    if when == "as its connection ends":
+        ready.session.is_open = False
+        ready.link.end_loan(loan, burden)
+        ready.end("it has ended")
+        ready.loop.fire(1)
+        connect()
+    elif when == "after its connection":
+        ready.end("it has ended")
+        ready.link.end_loan(loan, burden)
+        ready.loop.fire()
+        connect()
+    else:
+        ready.publish("before")
+        ready.end("it has ended")
+        ready.loop.fire(1)
+        connect()
+        ready.session.taken()
+        ready.link.end_loan(loan, burden)
+    assert len(ready.sessions) == 2
+    bodies = [one[-1] for one in ready.session.taken() if one[0] == "publish"]
+    assert bodies == [b"a", b"b", b"c"]
+    ready.hear(Confirmed(1, 4, True, False))
+    assert {name for name, fate, _ in ready.fates() if fate is Fate.CONFIRMED} >= {"a", "b", "c"}
+
+
+@pytest.mark.usefixtures("handle")
+def test_nothing_is_written_on_a_broken_connection(ready: LinkAlone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is heard as it is taken back."""
+    loan = lent(ready, tag=3)
+    loan.broken = "Connection reset by peer"
+    take_back = ready.session.take_back
+
+    def hear(unsent: bytes, received: bytes) -> None:
+        take_back(unsent, received)
+        ready.hear(Confirmed(1, 2, False, False))
+
+    monkeypatch.setattr(ready.session, "take_back", hear)
+    ready.link.end_loan(loan, burden_of(ready, "a", "b"))
+    assert ready.session.taken() == [("take back", b"", b""), ("abort", "Connection reset by peer")]
+    assert ready.fates() == [("a", Fate.CONFIRMED, "")]
+    ready.end("Connection reset by peer")
+    ready.loop.fire(1)
+    ready.open()
+    ready.hear(Declared(2))
+    assert [one[-1] for one in ready.session.taken() if one[0] == "publish"] == [b"b"]
+
+
+@pytest.mark.usefixtures("handle")
+def test_what_is_rescued_of_a_loan(ready: LinkAlone) -> None:
+    """It goes out again on the next connection; none of it counts as unconfirmed on the one that was given up."""
+    lent(ready, tag=4)
+    ready.link.abort("held up")
+    ready.link.adopt(burden_of(ready, "ab", "c"))
+    ready.link.pump()
+    assert ready.session.taken() == [("abort", "held up")]
+    assert ready.link._ledger.unconfirmed == 0
+    ready.end("held up")
+    ready.loop.fire(1)
+    ready.open()
+    ready.hear(Declared(2))
+    assert [one[-1] for one in ready.session.taken() if one[0] == "publish"] == [b"a", b"b", b"c"]
