@@ -264,6 +264,9 @@ def test_while_one_writes_the_others_do_not(desk: Desk) -> None:
 def test_the_window() -> None:
     """No more are unconfirmed; what waits for room is written as confirms come, in its order."""
     with contextlib.closing(Desk(window=2)) as desk:
+        writes: list[int] = []
+        send = desk.loan._send
+        desk.loan._send = lambda data: (writes.append(len(data)), send(data))[1]
         threads = [desk.begin(name) for name in "abcd"]
         assert received_by(desk.peer) == frames_of(threads[0].job) + frames_of(threads[1].job)
         assert list(desk.loan._outbox) == [desk.loan._by_id["c"], desk.loan._by_id["d"]]
@@ -276,6 +279,7 @@ def test_the_window() -> None:
         desk.peer.sendall(ack(TAG + 3))
         assert [by_the_loan(one.result(), name) for one, name in zip(threads, "abcd", strict=True)] == [True] * 4
         assert not desk.given_back
+        assert writes == [len(frames_of(thread.job)) for thread in threads]
 
 
 @pytest.mark.usefixtures("hasty")
