@@ -238,7 +238,7 @@ class Link:
 
     # --- lending ----------------------------------------------------------------------------------
 
-    def lend(self, give_back: Callable[[Loan], None], *, shared: bool = False) -> Loan | None:
+    def lend(self, give_back: Callable[[Loan], None], *, shared: bool) -> Loan | None:
         """Lend the connection, if nothing is under way on it; until :meth:`end_loan` nothing may be asked of it.
 
         Args:

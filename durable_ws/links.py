@@ -107,7 +107,7 @@ class Links:
         for link in touched:
             link.pump()
 
-    def lend(self, give_back: Callable[[Loan], None], *, shared: bool = False) -> Loan | None:
+    def lend(self, give_back: Callable[[Loan], None], *, shared: bool) -> Loan | None:
         """Lend a link, while nothing is under way; until :meth:`end_loan` nothing may be taken in.
 
         Args:

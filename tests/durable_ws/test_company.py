@@ -15,7 +15,7 @@ from pamqp import commands
 
 import durable_ws.lender
 import durable_ws.loan
-from durable_ws import NotSent, OutcomeUnknown, Publisher, Receipt
+from durable_ws import NotSent, OutcomeUnknown, Publisher, Receipt, Unroutable
 from durable_ws.loan import CAN_LEND
 from durable_ws.shared_loan import SharedLoan
 from tests.durable_ws.fake_broker import WAIT_S, Talk
@@ -30,6 +30,7 @@ from tests.durable_ws.test_lending import (
     pool_of,
     publishers,
     reset,
+    return_it,
 )
 
 if TYPE_CHECKING:
@@ -245,6 +246,23 @@ def test_a_thread_is_held_up(broker: Broker, make: Make, monkeypatch: pytest.Mon
     assert len(broker.talks) == 2
 
 
+def test_a_route_is_required(broker: Broker, make: Make) -> None:
+    """Of one message; the others have what they asked for."""
+    publisher = make()
+    loan = shared(publisher)
+    threads = waiting(publisher, broker, loan, "xy")
+    required = Background(lambda: publisher.publish("z", require_route=True, message_id="z"))
+    broker.wait(lambda: broker.bodies[-1] == "z", "it is written")
+    tag = len(broker.bodies)
+    for one in return_it(tag, "z"):
+        broker.talks[0].say(1, one)
+    with pytest.raises(Unroutable, match="NO_ROUTE"):
+        required.result()
+    assert all(thread.is_alive() for thread in threads)
+    broker.talks[0].say(1, commands.Basic.Ack(tag - 1, True))
+    assert [thread.result().routed for thread in threads] == [True] * 2
+
+
 def test_close_waits_for_them(broker: Broker, make: Make, wait: Wait) -> None:
     """What is under way is confirmed, then the connection ends in order."""
     publisher = make(close_timeout_s=LONG_S)
@@ -259,7 +277,7 @@ def test_close_waits_for_them(broker: Broker, make: Make, wait: Wait) -> None:
     broker.wait(lambda: len(broker.of(commands.Connection.Close)) == 1, "the end in order")
 
 
-def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
     """Whatever has ended it: all who wait are told, and the handle is closed."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     publisher = make()
@@ -267,7 +285,7 @@ def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.Monk
     loan._window = 2
     threads = waiting(publisher, broker, loan, "xy")
     unwritten = Background(lambda: publisher.publish("z"))
-    broker.wait(lambda: loan.under_way == 3, "it is in the outbox")
+    wait(lambda: loan.under_way == 3, "it is in the outbox")
     end_io_thread(publisher)
     broker.talks[0].hang_up()
     for thread in threads:
@@ -304,7 +322,7 @@ def test_until_nothing_is_under_way(broker: Broker, make: Make, monkeypatch: pyt
     assert [one.result().attempts for one in (first, second, hasty)] == [1] * 3
 
 
-def test_once_nothing_is_under_way(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_once_nothing_is_under_way(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
     """What was left for a moment then goes by the loan."""
     monkeypatch.setattr(durable_ws.lender, "_DRAIN_S", WAIT_S / 2)
     publisher = make()
@@ -314,7 +332,7 @@ def test_once_nothing_is_under_way(broker: Broker, make: Make, monkeypatch: pyte
     broker.written(2)
     lender._in_company = 64
     second = Background(lambda: publisher.publish("second", timeout=LONG_S))
-    broker.wait(lambda: lender.drains, "it is left for a moment")
+    wait(lambda: lender.drains, "it is left for a moment")
     assert broker.bodies == ["first", "first"]
     broker.talks[0].say(1, commands.Basic.Ack(2))
     broker.written(3)

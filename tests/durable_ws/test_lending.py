@@ -522,31 +522,40 @@ def answering(frames: Callable[[int, str], list[Frame]], first_tag: int) -> Call
     return answer
 
 
+def return_it(tag: int, message_id: str) -> list[Frame]:
+    """As the broker does where no queue is bound."""
+    properties = commands.Basic.Properties(message_id=message_id)
+    return [
+        commands.Basic.Return(312, "NO_ROUTE", "x", ""),
+        header.ContentHeader(body_size=1, properties=properties),
+        body.ContentBody(b"a"),
+        commands.Basic.Ack(tag),
+    ]
+
+
 def test_no_queue_is_bound(broker: Broker, make: Make) -> None:
-    """It says so in the receipt, or raises where a route was required; and so for each one after."""
-
-    def return_it(tag: int, message_id: str) -> list[Frame]:
-        properties = commands.Basic.Properties(message_id=message_id)
-        return [
-            commands.Basic.Return(312, "NO_ROUTE", "x", ""),
-            header.ContentHeader(body_size=1, properties=properties),
-            body.ContentBody(b"a"),
-            commands.Basic.Ack(tag),
-        ]
-
+    """It says so in the receipt, and so for each one after; or raises where a route was required."""
     publisher = make()
     lent(publisher)
     broker.confirms = False
     broker.answer = answering(return_it, 10)
     receipt = publisher.publish("a", message_id="m")
     assert (receipt.message_id, receipt.routed, receipt.attempts) == ("m", False, 1)
-    with pytest.raises(Unroutable, match="NO_ROUTE"):
-        publisher.publish("b", require_route=True)
     for number in range(24):
         receipt = publisher.publish("c", message_id=f"m{number}")
         assert (receipt.message_id, receipt.routed, receipt.attempts) == (f"m{number}", False, 1)
     with pytest.raises(Unroutable, match="NO_ROUTE"):
         publisher.publish("d", require_route=True)
+
+
+def test_a_route_is_required(broker: Broker, make: Make) -> None:
+    """Of the very message that the thread wrote by itself."""
+    publisher = make()
+    lent(publisher)
+    broker.confirms = False
+    broker.answer = answering(return_it, 10)
+    with pytest.raises(Unroutable, match="NO_ROUTE"):
+        publisher.publish("a", require_route=True)
 
 
 def test_nack(broker: Broker, make: Make) -> None:

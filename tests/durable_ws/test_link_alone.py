@@ -660,7 +660,7 @@ def handle(ready: LinkAlone) -> Iterator[socket.socket]:
 def test_what_is_lent(ready: LinkAlone, handle: socket.socket) -> None:
     """With all that is agreed on the connection, and where its tags have come to."""
     given_back: list[Loan] = []
-    loan = ready.link.lend(given_back.append)
+    loan = ready.link.lend(given_back.append, shared=False)
     assert loan is not None
     assert (loan._socket, loan._channel, loan.tag, loan._frame_max) == (handle, 1, 2, 4096)
     assert loan._exchanges == {"x"}
@@ -678,14 +678,14 @@ def test_what_is_not_lent(ready: LinkAlone, why: str) -> None:
         ready.publish("a")
     else:
         ready.session.is_open, ready.session.between = why != "connection", why != "amid a frame"
-    assert ready.link.lend(lambda _: None) is None
+    assert ready.link.lend(lambda _: None, shared=False) is None
     assert ("lend",) not in ready.session.said
 
 
 @pytest.mark.parametrize("broken", [None, "the connection is broken"])
 def test_a_loan_ends(ready: LinkAlone, handle: socket.socket, broken: str | None) -> None:
     """What it leaves is dealt with, then a connection that is of no use any more is given up, for that reason."""
-    loan = ready.link.lend(lambda _: None)
+    loan = ready.link.lend(lambda _: None, shared=False)
     assert loan is not None
     ready.session.taken()
     loan.unsent, loan.received, loan.broken = b"unsent", b"received", broken

@@ -82,7 +82,7 @@ class Played:
             job, self.lone = self.lone, None
             self._on_joined(job)
 
-    def lend(self, give_back: Callable[[Loan], None], *, shared: bool = False) -> Loan | None:
+    def lend(self, give_back: Callable[[Loan], None], *, shared: bool) -> Loan | None:
         """Noted, if it can."""
         if not self.lends:
             return None
@@ -378,7 +378,7 @@ def test_what_lends(played: list[Played], shared: bool) -> None:
 
     async def main() -> None:
         links, _ = make()
-        assert links.lend(lambda _: None) is None, "there is no link yet"
+        assert links.lend(lambda _: None, shared=shared) is None, "there is no link yet"
         jobs = [job(f"{n}", n) for n in range(3)]
         links.take_in(jobs)
         given_back: list[Loan] = []
@@ -402,7 +402,7 @@ def test_what_a_loan_had_goes_on_with_the_link_that_lent_it(played: list[Played]
         first, written, unwritten, next_, other = (job(*name) for name in ("a1", "b1", "c2", "d1", "e3"))
         links.take_in([first])
         played[0].settle(first)
-        loan = links.lend(lambda _: None)
+        loan = links.lend(lambda _: None, shared=False)
         assert loan is not None
         del played[0].log[:]
         burden = Burden([(7, written)], [unwritten])
