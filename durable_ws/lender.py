@@ -29,6 +29,7 @@ _SOON_S = 0.02  # a message that comes so soon after the confirm of the one befo
 _IN_A_ROW = 8  # from so many of these on the connection is lent
 _UNUSED_S = 0.1  # a loan that nobody has used for so long ends: nobody would hear the broker
 _AT_WORK_S = 1.0  # a thread that is at work with a loan for so long, instead of microseconds, is held up
+_AT_WORK_LEAST_S = 0.05  # or for so long, where somebody has no more time
 
 _IN_COMPANY = 64  # messages of several threads that wait for each, one after the other: from so many on it is shared
 _MOST_IN_COMPANY = 64 * 1024  # from twice as many each time, and so many at most, where that has not been worth it
@@ -75,6 +76,7 @@ class Lender:
         self._uses = 0  # of the present loan, when it was last looked at
         self._timer: asyncio.TimerHandle | None = None
         self._awaited: Loan | None = None  # to be given back by the thread that is at work with it
+        self._awaited_until = math.inf
         self._given_back: deque[Loan] = deque()  # by threads, and not yet dealt with
         self._given_up: list[Loan] = []  # and not given back: their threads are held up, or an error has struck them
         self._in_a_row = 0
@@ -143,17 +145,23 @@ class Lender:
             self._uses = -1
             self._look()
 
-    def end(self) -> bool:
-        """End the loan; False: a thread is at work with it at this moment, and ``on_ended`` follows."""
+    def end(self, by: float = math.inf) -> bool:
+        """End the loan; False: a thread is at work with it at this moment, and ``on_ended`` follows.
+
+        Args:
+            by: the earliest deadline of what waits for that, besides what is under way on the loan.
+        """
         loan = self.loan
         if loan is None:
             return True
         if loan.take():
             self._take_back(loan)
             return True
-        if self._awaited is not loan:
-            self._awaited = loan
-            self._set_timer(_AT_WORK_S, self._give_up)
+        now = time.monotonic()
+        until = max(now + _AT_WORK_LEAST_S, min(now + _AT_WORK_S, by, loan.next_deadline))
+        if self._awaited is not loan or until < self._awaited_until:
+            self._awaited, self._awaited_until = loan, until
+            self._set_timer(until - now, self._give_up)
         return False
 
     def drop(self) -> None:

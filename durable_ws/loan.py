@@ -20,6 +20,7 @@ publishes), the I/O thread gives the connection up, and all goes on with a new o
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import threading
@@ -130,6 +131,12 @@ class Loan:
     def under_way(self) -> int:
         """How many messages are under way. Any thread may look."""
         return 0 if self.job is None else 1
+
+    @property
+    def next_deadline(self) -> float:
+        """The earliest of what is under way, infinite if nothing is. Any thread may look."""
+        job = self.job
+        return math.inf if job is None else job.deadline
 
     # --- the threads that publish -----------------------------------------------------------------
 

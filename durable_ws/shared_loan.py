@@ -86,6 +86,11 @@ class SharedLoan(Loan):
         """See :attr:`Loan.under_way`."""
         return len(self._by_id)
 
+    @property
+    def next_deadline(self) -> float:
+        """See :attr:`Loan.next_deadline`."""
+        return min((job.deadline for job in list(self._by_id.values())), default=math.inf)
+
     # --- the threads that publish -----------------------------------------------------------------
 
     def publish(

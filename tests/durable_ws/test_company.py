@@ -246,6 +246,45 @@ def test_a_thread_is_held_up(broker: Broker, make: Make, monkeypatch: pytest.Mon
     assert len(broker.talks) == 2
 
 
+@pytest.mark.parametrize("way", ["with them", "submitted", "submitted last"])
+def test_deadlines_while_a_thread_is_held_up(
+    broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Who has less time than that thread is given, is told in time, whichever way its message goes."""
+    monkeypatch.setattr(durable_ws.lender, "_AT_WORK_S", LONG_S)
+    monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 20)
+    publisher = make(timeout=LONG_S)
+    loan = shared(publisher)
+    held, go_on = threading.Event(), threading.Event()
+    send = loan._send
+
+    def hold(data: bytes) -> int:
+        loan._send = send
+        held.set()
+        go_on.wait(LONG_S)
+        return len(data)
+
+    loan._send = hold
+    stuck = Background(lambda: publisher.publish("stuck"))
+    assert held.wait(WAIT_S)
+    if way == "submitted last":
+        patient = publisher.submit("patient")
+    broker.confirms = False
+    began = time.monotonic()
+    publish = publisher.publish if way == "with them" else lambda *a, **k: publisher.submit(*a, **k).result(WAIT_S)
+    late = Background(lambda: publish("late", timeout=0.3))
+    with pytest.raises((NotSent, OutcomeUnknown)):
+        late.result()
+    assert 0.3 <= time.monotonic() - began < WAIT_S
+    broker.confirms = True
+    go_on.set()
+    if way == "submitted last":
+        broker.wait(lambda: len(broker.talks) > 1, "all goes on with another connection")
+        broker.talks[-1].hang_up()
+        assert patient.result(WAIT_S).message_id
+    assert stuck.result().message_id
+
+
 def test_a_route_is_required(broker: Broker, make: Make) -> None:
     """Of one message; the others have what they asked for."""
     publisher = make()
