@@ -6,8 +6,10 @@ It may die at any point. Before the confirm the row is still there, and after th
 then the next relay publishes it again *under the same message id*, by which who receives it can tell. So each
 committed row is published at least once, and none that was not committed ever is.
 
-One message at a time keeps the order whatever happens; run one relay. (A row is found by being there, not by a highest
-position seen, so one of a transaction that commits late is not passed over.)
+One message at a time keeps the order whatever happens; run one relay. Should two overlap, as one takes over from the
+other, a message may be published by both, and none is lost. (A row is found by being there, not by a highest position
+seen, so one of a transaction that commits late is not passed over; and it is deleted by its id, as SQLite gives the
+position of a deleted row to another one.)
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def publish_waiting(engine: Engine, publisher: Publisher, stop: threading.Event)
             require_route=True,  # a message that no queue took would be gone with its row; leave it out if that is fine
         )
         with engine.begin() as connection:
-            connection.execute(delete(Outbox).where(Outbox.position == row.position))
+            connection.execute(delete(Outbox).where(Outbox.id == row.id))
         done += 1
     return done
 

@@ -26,6 +26,38 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "outbox"
 PATIENCE_S = 60.0
 
 
+OVERLAP = """
+import json, sys, threading
+from relay import publish_waiting
+from shop import open_database, place_order
+from sqlalchemy.orm import Session
+
+engine, stop, published = open_database(sys.argv[1]), threading.Event(), []
+
+def place(item):
+    with Session(engine) as session, session.begin():
+        place_order(session, item)
+
+class Relay:
+    def __init__(self, meanwhile):
+        self.meanwhile = meanwhile
+
+    def publish(self, body, **words):
+        published.append(json.loads(body)["item"])
+        self.meanwhile()
+
+def other():
+    assert publish_waiting(engine, Relay(lambda: None), stop) == 1
+    place("milk")
+
+place("tea")
+assert publish_waiting(engine, Relay(other), stop) == 1
+assert publish_waiting(engine, Relay(lambda: None), stop) == 1
+print(json.dumps(published))
+"""
+"""Another relay publishes and deletes the row that this one is about to delete, and the next order takes its place."""
+
+
 class Shop:
     """The example's programs on one database."""
 
@@ -53,11 +85,12 @@ class Shop:
         self._started.append(program)
         return program
 
-    def run(self, *words: str, url: str = "") -> None:
-        """The same to its end, which must be good."""
+    def run(self, *words: str, url: str = "") -> str:
+        """The same to its end, which must be good; what it said."""
         program = self.start(*words, url=url)
         said, _ = program.communicate(timeout=PATIENCE_S)
         assert program.returncode == 0, said
+        return said
 
     def rows(self, table: str, column: str) -> list[str]:
         """What is committed."""
@@ -151,3 +184,9 @@ def test_the_relay_says_what_is_wrong(shop: Shop) -> None:
     assert relay.returncode == 2
     assert said.startswith("relay: RABBITMQ_URL: ")
     assert "Traceback" not in said
+
+
+def test_relays_that_overlap(shop: Shop) -> None:
+    """As one takes over from the other: what both have read may be published twice, and no other row is deleted."""
+    assert json.loads(shop.run("-c", OVERLAP, "DATABASE")) == ["tea", "tea", "milk"]
+    assert shop.rows("outbox", "id") == []
