@@ -117,7 +117,10 @@ class Address:
             channel_max=self.channel_max,
             frame_max=self.frame_max,
             locale=self.locale,
-            client_properties=self.client_properties,
+            client_properties={  # now: it may have been made before a fork
+                "connection_name": f"durable_ws of process {os.getpid()}",
+                **self.client_properties,
+            },
         )
 
 
@@ -174,10 +177,7 @@ def parameters_from(url: str, field: str, *, heartbeat_s: int, connect_timeout_s
         credentials=_credentials(told, field, query.get("auth_mechanism", "plain"), tls=tls),
         ssl_options=_tls_options(field, query, tls=tls),
         locale=query.get("locale", "en_US"),
-        client_properties={
-            "connection_name": f"durable_ws of process {os.getpid()}",
-            **query.get("client_properties", {}),
-        },
+        client_properties=query.get("client_properties", {}),
         heartbeat=query.get("heartbeat", heartbeat_s),
         channel_max=query.get("channel_max", 0xFFFF),
         frame_max=query.get("frame_max", FRAME_MAX),

@@ -24,7 +24,11 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/ticks/{symbol}")
 async def tick(symbol: str, price: float, request: Request) -> dict[str, object]:
-    """Answer once RabbitMQ has confirmed it. A client that hangs up cancels the publish, and no other one."""
+    """Answer once RabbitMQ has confirmed it.
+
+    A request goes on though its client has hung up. What cancels it, ``asyncio.timeout`` for one, cancels its publish,
+    and no other one.
+    """
     publisher: AsyncPublisher = request.app.state.publisher
     receipt = await publisher.publish({"symbol": symbol, "price": price}, routing_key=symbol)
     return {"message_id": receipt.message_id, "routed": receipt.routed}

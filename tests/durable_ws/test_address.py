@@ -47,7 +47,8 @@ def test_arguments_hold_unless_the_url_says_otherwise() -> None:
 def test_the_connection_has_a_name() -> None:
     """The broker's lists tell whose connection it is; a name in the URL wins, and other properties stay."""
     made = parameters_from("amqp://host", "url", heartbeat_s=5, connect_timeout_s=10.0)
-    assert made.client_properties == {"connection_name": f"durable_ws of process {os.getpid()}"}
+    assert made.client_properties == {}
+    assert made.offer().client_properties == {"connection_name": f"durable_ws of process {os.getpid()}"}
     query = "client_properties={'connection_name':'mine','product':'shop'}"
     made = parameters_from(f"amqp://host?{query}", "url", heartbeat_s=5, connect_timeout_s=10.0)
     assert made.client_properties == {"connection_name": "mine", "product": "shop"}
