@@ -1,6 +1,6 @@
 // amqplib: many messages at a time on one confirm channel, each published again under its id until a deadline.
 //
-// Install with `npm ci`. amqplib does not reconnect: a lost channel calls back every message that it had not confirmed.
+// Install with `npm install`. amqplib does not reconnect: a lost channel calls back every message that it had not confirmed.
 import amqp from "amqplib";
 import { createInterface } from "node:readline";
 
@@ -47,8 +47,10 @@ const calls = new Set();
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   if (request.op === "close") break;
-  const call = publish(request).then((told) => console.log(JSON.stringify({ id: request.id, ...told })));
-  calls.add(call.finally(() => calls.delete(call)));
+  const call = publish(request)
+    .then((told) => console.log(JSON.stringify({ id: request.id, ...told })))
+    .finally(() => calls.delete(call));
+  calls.add(call);
 }
 await Promise.all(calls);
 await opening?.then(({ connection }) => connection.close()).catch(() => {});
