@@ -199,6 +199,20 @@ def test_slow_confirms(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPat
     assert broker.bodies.count("x") == 1
 
 
+def test_it_was_worth_it(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
+    """With so many messages; then the connection is shared again as soon as at first."""
+    publisher = make()
+    loan = shared(publisher)
+    lender = pool_of(publisher)._lender
+    lender._from = 512
+    monkeypatch.setattr(durable_ws.lender, "_WORTH_IT", loan.uses)
+    assert publisher.submit("submitted").result(WAIT_S).attempts == 1
+    wait(lambda: lender.loan is None, "the loan has ended")
+    assert lender._from == 64
+    assert broker.bodies[-1] == "submitted"
+    shared(publisher)
+
+
 def test_the_deadline_of_one(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told in time, whoever reads; the others go on."""
     publisher = make()
@@ -376,6 +390,7 @@ def test_once_nothing_is_under_way(broker: Broker, make: Make, monkeypatch: pyte
     broker.talks[0].say(1, commands.Basic.Ack(2))
     broker.written(3)
     assert isinstance(lender.loan, SharedLoan)
+    assert lender._in_company == 0
     broker.talks[0].say(1, commands.Basic.Ack(3))
     assert [one.result().attempts for one in (first, second)] == [1] * 2
     assert (lender.drains, lender._from) == (False, 64)

@@ -356,7 +356,7 @@ def test_who_has_put_something_in_before_the_io_thread_has_ended(
     monkeypatch.setattr(pool._waker, "wake", publisher.close)
     assert publisher.submit("a").result(0).attempts == 1
     assert not pool._thread.is_alive()
-    assert [outcome for _, outcome, *_ in notes.told] == ["confirmed"] * 2
+    assert [told[1:] for told in notes.told] == [("confirmed", 1, "")] * 2
 
 
 def test_who_puts_something_in_when_the_io_thread_has_ended(
@@ -740,3 +740,5 @@ def test_an_io_thread_that_ends(
     assert joined(pool._scribe._thread)
     (record,) = [record for record in caplog.records if record.name == "durable_ws.pool"]
     assert (record.levelno, record.getMessage()) == (logging.ERROR, "the I/O thread of durable_ws ended")
+    assert record.exc_info is not None
+    assert record.exc_info[0] is not None, "with what has ended it"

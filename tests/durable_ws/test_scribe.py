@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import durable_ws.scribe
-from durable_ws import Exchange, Publisher
+from durable_ws import Exchange, Observer, Publisher
 from durable_ws.scribe import Scribe
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker
 from tests.durable_ws.observers import log_is_written
@@ -132,6 +132,31 @@ def test_who_holds_a_lock_of_the_log_can_publish(written: tuple[logging.Handler,
         assert log_is_written(publisher)
         where = f"localhost:{broker.port}"
         assert text.getvalue() == f"connecting to {where}\nconnected to {where}\n"
+
+
+def test_what_an_observer_raises_is_written_by_it(caplog: pytest.LogCaptureFixture) -> None:
+    """Of connections as of messages: the I/O thread writes no line by itself."""
+
+    class Failing(Observer):
+        """Is no good."""
+
+        def connected(self, _: object, /) -> None:
+            """Of the link."""
+            raise ValueError("of a connection")
+
+        def settled(self, _: object, /) -> None:
+            """Of the pool."""
+            raise ValueError("of a message")
+
+    with (
+        FakeBroker() as broker,
+        Publisher(broker.url, {"pubsub": Exchange("x")}, timeout=WAIT_S, observer=Failing()) as publisher,
+    ):
+        assert publisher.publish("a").attempts == 1
+        assert log_is_written(publisher)
+    failed = [record for record in caplog.records if record.exc_info is not None]
+    assert {str(record.exc_info[1]) for record in failed if record.exc_info} == {"of a connection", "of a message"}
+    assert {record.threadName for record in failed} == {"durable_ws log"}
 
 
 def test_close_does_not_wait_for_ever_for_the_log(written: tuple[logging.Handler, io.StringIO]) -> None:
