@@ -47,6 +47,7 @@ def admitted(window: int) -> int:
 
 _LOCK_S = 0.01  # far longer than anybody holds the lock
 _SCRIBE_S = 1.0  # for the last lines of the log
+_NO_THREAD = "can't "  # start a new thread, or create one: what Python says where it has not begun
 _LOOK_AGAIN_S = 1.0  # who waits for room looks by itself at times, should what woke it have been lost by Ctrl-C
 
 
@@ -60,13 +61,13 @@ class Pool:
     """
 
     def __init__(self, settings: LinkSettings, *, max_connections: int, window: int) -> None:
-        self._loop = Loop()
-        try:
+        with contextlib.ExitStack() as unless_made:  # there may be too many open files, or threads
+            self._loop = Loop()
+            unless_made.callback(self._loop.close)
             self._waker = Waker(self._loop, self._take_in)
-        except OSError:  # too many open files, for one
-            self._loop.close()
-            raise
-        self._scribe = Scribe()
+            unless_made.callback(self._waker.close)
+            self._scribe = Scribe()
+            unless_made.pop_all()
         self._observer = settings.observer and settings.observer.with_log(self._scribe.log)
         settings = replace(settings, observer=self._observer, log=self._scribe.log)
         self._admitted = admitted(window)
@@ -104,9 +105,13 @@ class Pool:
         self._thread = threading.Thread(target=self._run, name="durable_ws", daemon=True)
         try:
             self._thread.start()
-        except BaseException:  # there may be no more threads, or Ctrl-C has struck, and this one goes on
-            self.stop_soon()
+        except BaseException as exc:
             self._scribe.end()
+            if isinstance(exc, RuntimeError) and str(exc).startswith(_NO_THREAD):
+                self._waker.close()
+                self._loop.close()
+            else:  # Ctrl-C has struck, for one, and the thread may go on
+                self.stop_soon()
             raise
 
     @property

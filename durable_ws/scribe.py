@@ -31,7 +31,11 @@ class Scribe:
         self._left_out = self._told = 0
         self._lines: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="durable_ws log", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # it may have begun, if it is of a signal handler
+            self.end()
+            raise
 
     def log(self, logger: logging.Logger, level: int, text: str, *arguments: Any, **options: Any) -> None:
         """Have a line written; never waits, also in a signal handler. Lost after :meth:`end`."""

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -397,34 +398,81 @@ def test_a_signal_handler_that_raises_amid_close(
     publisher.close()
 
 
+OPEN_FILES = Path("/proc/self/fd")
+
+
+def fail_to_start(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
+    """No thread of that name can be started."""
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise error
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+
+
+@pytest.mark.parametrize("name", ["durable_ws", "durable_ws log"])
+@pytest.mark.parametrize("text", ["can't start new thread", "can't create new thread at interpreter shutdown"])
+def test_there_are_no_more_threads(
+    make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait, name: str, text: str
+) -> None:
+    """Neither a thread nor a descriptor is left, and the next publish tries anew."""
+    threads, descriptors = set(threading.enumerate()), len(list(OPEN_FILES.iterdir()))
+    publisher = make()
+    with monkeypatch.context() as patch:
+        fail_to_start(patch, name, RuntimeError(text))
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=text):
+                publisher.publish("a")
+        wait(lambda: set(threading.enumerate()) == threads, "the log's threads have ended")
+        assert len(list(OPEN_FILES.iterdir())) <= descriptors
+    publisher.submit("a")
+    assert pool_of(publisher)._thread.is_alive()
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_the_io_thread_can_not_be_started(
+def test_interrupted_as_the_io_thread_starts(
     make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait, error: type[BaseException]
 ) -> None:
-    """As there may be no more threads, or Ctrl-C strikes: no thread is left, and the next publish tries anew."""
+    """By a signal handler: it may have begun, and is told to end; the next publish tries anew."""
     threads, pools = set(threading.enumerate()), list[Pool]()
     start, stop = threading.Thread.start, Pool.stop_soon
 
-    def fail(thread: threading.Thread) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
         if thread.name == "durable_ws":
             raise error
-        start(thread)
 
     def noted(pool: Pool) -> None:
         pools.append(pool)
         stop(pool)
 
-    monkeypatch.setattr(threading.Thread, "start", fail)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
     monkeypatch.setattr(Pool, "stop_soon", noted)
     publisher = make()
     for count in (1, 2):
         with pytest.raises(error):
             publisher.publish("a")
         assert len(pools) == count
-    wait(lambda: set(threading.enumerate()) == threads, "the log's threads have ended")
-    for pool in pools:
-        pool._waker.close()
-        pool._loop.close()
+    wait(lambda: set(threading.enumerate()) == threads, "all have ended")
+    assert all(pool._loop.is_closed() for pool in pools)
+
+
+def test_interrupted_as_the_logs_thread_starts(make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
+    """It ends, too."""
+    threads, start = set(threading.enumerate()), threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "durable_ws log":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make().publish("a")
+    wait(lambda: set(threading.enumerate()) == threads, "it has ended")
 
 
 def test_too_many_files_for_an_io_thread(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
