@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["Log", "Scribe"]
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger("durable_ws.connection")
 _MOST_LINES = 10_000  # that wait: some megabytes
 
 Log = Callable[..., None]
@@ -62,4 +62,5 @@ class Scribe:
         missing = self._left_out - self._told
         if missing:
             self._told += missing
-            logger.warning("durable_ws: %d lines of the log were left out, as it took them too slowly", missing)
+            text = "%d lines of the log were left out, as it took them too slowly"
+            _log.warning(text, missing, extra={"event": "left_out", "lines": missing})
