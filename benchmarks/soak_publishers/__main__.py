@@ -34,7 +34,15 @@ def main(words: Sequence[str] | None = None) -> int:
         with _broker(given.broker, given.image) as broker:
             _say(f"RabbitMQ {broker.version}, seed {seed}, {given.minutes:g} minutes in rounds of about {ROUND_S:g} s")
             rounds = _rounds(Plan(seed), given.minutes * 60)
-            outcome = soak(broker, rounds, seed=seed, programs=_PROGRAMS[given.only], callers=given.callers, tell=_say)
+            outcome = soak(
+                broker,
+                rounds,
+                seed=seed,
+                programs=_PROGRAMS[given.only],
+                callers=given.callers,
+                one_by_one=given.one_by_one,
+                tell=_say,
+            )
         _say("\n" + report(outcome))
     except ConformanceError as exc:
         sys.stderr.write(f"Error: {exc}\n")
@@ -59,6 +67,11 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", help="of faults and calls, a whole number [a random one, which is told]")
     parser.add_argument("--only", default="both", help="which publishers: sync, async or both [both]")
     parser.add_argument("--callers", default="8", help="threads, and tasks [8]")
+    parser.add_argument(
+        "--one-by-one",
+        action="store_true",
+        help="they wait for each message, without pauses; threads without an observer, so that they use the socket",
+    )
     parser.add_argument(
         "--broker", default="auto", help="how to get a RabbitMQ: auto, docker, local, provisioned [auto]"
     )

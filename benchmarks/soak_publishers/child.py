@@ -29,16 +29,26 @@ class Child:
         url: where it publishes.
         seed: of its callers.
         callers: how many.
+        one_by_one: whether they wait for each message, without pauses, instead of publishing in all ways.
         heartbeat_s: of its connections.
         take: gets each record, in the order in which they were told, in the reader's thread.
     """
 
     def __init__(
-        self, kind: Kind, url: str, *, seed: int, callers: int, heartbeat_s: int, take: Callable[[Record], None]
+        self,
+        kind: Kind,
+        url: str,
+        *,
+        seed: int,
+        callers: int,
+        one_by_one: bool,
+        heartbeat_s: int,
+        take: Callable[[Record], None],
     ) -> None:
         self.kind = kind
         module = "benchmarks.soak_publishers.program"
-        self._command = [sys.executable, "-m", module, kind, url, str(seed), str(callers), str(heartbeat_s)]
+        ways = "one-by-one" if one_by_one else "all-ways"
+        self._command = [sys.executable, "-m", module, kind, url, str(seed), str(callers), ways, str(heartbeat_s)]
         self._take = take
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._process: subprocess.Popen[bytes] | None = None

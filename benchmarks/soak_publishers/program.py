@@ -25,10 +25,7 @@ from benchmarks.soak_publishers.records import Census
 from benchmarks.soak_publishers.telling import Teller, Watcher, census, held, watch_logs
 from durable_ws import AsyncPublisher, Exchange, Publisher
 
-__all__ = ["FEW", "is_observed", "main"]
-
-FEW = 4
-"""So many callers, at most, publish one message after the other, without pauses: alone or in company."""
+__all__ = ["is_observed", "main"]
 
 _CLOSE_S = 3.0
 _OBSERVER_S = 30.0
@@ -36,9 +33,9 @@ _LOG_S = 30.0
 _AND_CONNECTIONS_S = 2.0  # for what close() has to say to the broker
 
 
-def is_observed(kind: str, callers: int) -> bool:
-    """Whether the publisher has an observer: that of few threads has none, which gives them a shorter way."""
-    return kind == "tasks" or callers > FEW
+def is_observed(kind: str, *, one_by_one: bool) -> bool:
+    """Whether the publisher has an observer: that of threads that wait for each message has none: a shorter way."""
+    return kind == "tasks" or not one_by_one
 
 
 def _settings(watcher: Watcher | None, heartbeat_s: int) -> dict[str, Any]:
@@ -56,11 +53,11 @@ def _settings(watcher: Watcher | None, heartbeat_s: int) -> dict[str, Any]:
     }
 
 
-def _threads(url: str, drawers: list[Drawer], teller: Teller, heartbeat_s: int) -> None:
+def _threads(url: str, drawers: list[Drawer], teller: Teller, heartbeat_s: int, *, one_by_one: bool) -> None:
     watcher = Watcher(teller)
     before = census("before")
     teller.tell(before)
-    observed = is_observed("threads", len(drawers))
+    observed = is_observed("threads", one_by_one=one_by_one)
     publisher = Publisher(url, **_settings(watcher if observed else None, heartbeat_s))
     callers = Callers(publisher, teller, drawers)
     round_ = 0
@@ -154,17 +151,17 @@ def _names() -> list[str]:
 
 def main(arguments: list[str]) -> None:
     """Run it; see the module."""
-    kind, url, seed, callers, heartbeat_s = arguments
+    kind, url, seed, callers, ways, heartbeat_s = arguments
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # for a soak that waits for a call in vain
     teller = Teller(sys.stdout.buffer)
     watch_logs(teller)
     tasks = kind == "tasks"
-    letter, count = "a" if tasks else "s", int(callers)
-    drawers = [Drawer(int(seed), letter, number, cancels=tasks, wait=count <= FEW) for number in range(count)]
+    letter, one_by_one = "a" if tasks else "s", ways == "one-by-one"
+    drawers = [Drawer(int(seed), letter, number, cancels=tasks, wait=one_by_one) for number in range(int(callers))]
     if tasks:
         asyncio.run(_tasks(url, drawers, teller, int(heartbeat_s)))
     else:
-        _threads(url, drawers, teller, int(heartbeat_s))
+        _threads(url, drawers, teller, int(heartbeat_s), one_by_one=one_by_one)
     teller.close()
 
 

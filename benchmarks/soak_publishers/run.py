@@ -48,6 +48,7 @@ def soak(
     seed: int,
     programs: Sequence[Kind] = ("threads", "tasks"),
     callers: int = 8,
+    one_by_one: bool = False,
     slack_s: float = SLACK_S,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Outcome:
@@ -59,7 +60,8 @@ def soak(
             called. The next one is drawn only when it is to begin.
         seed: of callers and cuts.
         programs: which publishers.
-        callers: of each; a single one publishes one message at a time, without pauses.
+        callers: of each.
+        one_by_one: they wait for each message, without pauses, and threads have no observer.
         slack_s: so much after its deadline a call may end.
         tell: takes a line of progress.
 
@@ -80,7 +82,15 @@ def soak(
             drain(url, lambda *_: None)
             stands = [
                 stack.enter_context(
-                    _Stand(kind, _url_of(url, proxies[kind]), outcome, seed=seed, callers=callers, began=began)
+                    _Stand(
+                        kind,
+                        _url_of(url, proxies[kind]),
+                        outcome,
+                        seed=seed,
+                        callers=callers,
+                        one_by_one=one_by_one,
+                        began=began,
+                    )
                 )
                 for kind in programs
             ]
@@ -128,17 +138,23 @@ def _rounds(
 class _Stand:
     """One program with its books. Its records come in a thread of their own."""
 
-    def __init__(self, kind: Kind, url: str, outcome: Outcome, *, seed: int, callers: int, began: float) -> None:
+    def __init__(  # noqa: PLR0913, RUF100
+        self, kind: Kind, url: str, outcome: Outcome, *, seed: int, callers: int, one_by_one: bool, began: float
+    ) -> None:
         self._outcome = outcome
         self._began = began
         self._news = threading.Condition()
-        self._books = Books(kind, KEYS, outcome.totals, outcome.slack_s, observed=is_observed(kind, callers))
+        self._books = Books(
+            kind, KEYS, outcome.totals, outcome.slack_s, observed=is_observed(kind, one_by_one=one_by_one)
+        )
         self._wrongs: list[Wrong] = []
         self._held = 0
         self._before: Census | None = None
         self._after: Census | None = None
         self.samples: list[Sample] = []
-        self.child = Child(kind, url, seed=seed, callers=callers, heartbeat_s=HEARTBEAT_S, take=self._take)
+        self.child = Child(
+            kind, url, seed=seed, callers=callers, one_by_one=one_by_one, heartbeat_s=HEARTBEAT_S, take=self._take
+        )
 
     def __enter__(self) -> Self:
         self.child.__enter__()

@@ -17,12 +17,13 @@ CALM = Act("calm", 1.0)
 CUTS = Act("cuts", 2.0, cutting=True)
 
 
-def test_a_short_soak(broker: Broker) -> None:
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_short_soak(broker: Broker, one_by_one: bool) -> None:
     """Threads and tasks, through cuts and an administrator's close, closed in the midst of calls: nothing is wrong."""
     if "ctl" not in broker.capabilities:
         pytest.skip("the broker that was named can't be asked what connections it has (rabbitmqctl)")
     rounds = [([CALM, CUTS, CALM, Act("close", 0.5)], False), ([CALM, CUTS], True)]
-    outcome = soak(broker, rounds, seed=1, callers=4, slack_s=60.0)
+    outcome = soak(broker, rounds, seed=1, callers=4, one_by_one=one_by_one, slack_s=60.0)
     told = report(outcome)
     assert not outcome.count, told
     confirmed: Counter[str] = Counter()
