@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median, quantiles
 
@@ -24,15 +25,15 @@ def table(played: dict[str, list[Played]]) -> list[str]:
         "| client | min/s | median/s | max/s | share of C | middle half | client CPU | broker CPU |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    yardstick = {one.round: one.turn.rate for one in played.get(YARDSTICK, [])}
+    yardstick = {one.round: one.turn.rate for one in played.get(YARDSTICK, []) if one.turn.rate}
     for name, turns in played.items():
         rates = sorted(one.turn.rate for one in turns)
-        messages = sum(one.turn.messages for one in turns)
+        messages = sum(one.turn.messages for one in turns) or math.inf
         client = sum(one.turn.client_cpu_s for one in turns) / messages * 100_000
         lines.append(
             f"| {name} | {rates[0]:,.0f} | {median(rates):,.0f} | {rates[-1]:,.0f} "
             f"| {_shares([one.turn.rate / yardstick[one.round] for one in turns if one.round in yardstick])} "
-            f"| {client:.1f} s | {_broker_cpu(turns)} |"
+            f"| {client:.1f} s | {_broker_cpu(turns, messages)} |"
         )
     return lines
 
@@ -45,10 +46,10 @@ def _shares(shares: list[float]) -> str:
     return f"{middle:.2f} | {low:.2f}–{high:.2f}"
 
 
-def _broker_cpu(turns: list[Played]) -> str:
+def _broker_cpu(turns: list[Played], messages: float) -> str:
     told = [one.broker_cpu_s for one in turns if one.broker_cpu_s is not None]
     if not told:
         return "–"
     # Messages of the warm-up are not counted, so it has its share of the CPU left out, by time.
     share = sum(one.turn.seconds for one in turns) / sum(one.turn.seconds + WARM_UP_S for one in turns)
-    return f"{sum(told) * share / sum(one.turn.messages for one in turns) * 100_000:.1f} s"
+    return f"{sum(told) * share / messages * 100_000:.1f} s"

@@ -24,12 +24,11 @@ def turn(channels, warm_up, seconds)
   counts = [0] * channels.size
   before = began = cpu_before = nil
   lock = Mutex.new
+  warm = -> { lock.synchronize { before, cpu_before, began = counts.sum, cpu, now if began.nil? } }
   threads = channels.each_with_index.map do |channel, place|
     Thread.new do
       while now < ends
-        if began.nil? && now >= warm_until
-          lock.synchronize { before, cpu_before, began = counts.sum, cpu, now if began.nil? }
-        end
+        warm.call if began.nil? && now >= warm_until
         run = WORK == "b" ? WINDOW : 1
         run.times { publish(channel) }
         raise "not confirmed" unless channel.wait_for_confirms
@@ -38,6 +37,7 @@ def turn(channels, warm_up, seconds)
     end
   end
   threads.each(&:join)
+  warm.call # if the last batch took longer than the turn
   puts JSON.generate(seconds: now - began, messages: counts.sum - before, cpu_s: cpu - cpu_before)
 end
 
