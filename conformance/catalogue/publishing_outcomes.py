@@ -167,8 +167,8 @@ def close_flushes(contract: Contract) -> Iterable[Step]:
     "publishing/deadline-kept",
     rule="A publish ends by its deadline, also where the broker says nothing.",
     source=_LATENCY,
-    expectation=f"Each of two calls that are given {_TIMEOUT_S:g} s ends, though nothing gets through; a busy machine has "
-    f"{GRACE_NS // 10**9} s more.",
+    expectation=f"Each of two calls that are given {_TIMEOUT_S:g} s ends, though nothing gets through "
+    f"(a busy machine has {GRACE_NS // 10**9} s more).",
     fits=_offers_timeout,
 )
 def deadline_kept(contract: Contract) -> Iterable[Step]:
