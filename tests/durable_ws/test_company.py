@@ -260,9 +260,40 @@ def test_a_thread_is_held_up(broker: Broker, make: Make, monkeypatch: pytest.Mon
     assert len(broker.talks) == 2
 
 
+@pytest.mark.parametrize(("least_s", "timeout_s"), [(0.0, LONG_S), (LONG_S, 0.05)])
+def test_a_thread_has_its_time(  # noqa: PLR0913, RUF100
+    broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait, least_s: float, timeout_s: float
+) -> None:
+    """Before which it is not taken for held up: a moment at least, however near somebody's deadline is."""
+    monkeypatch.setattr(durable_ws.lender, "_AT_WORK_S", LONG_S)
+    monkeypatch.setattr(durable_ws.lender, "_AT_WORK_LEAST_S", least_s)
+    publisher = make(timeout=LONG_S)
+    loan = shared(publisher)
+    lender = pool_of(publisher)._lender
+    held, go_on = threading.Event(), threading.Event()
+    send = loan._send
+
+    def hold(data: bytes) -> int:
+        loan._send = send
+        held.set()
+        go_on.wait(WAIT_S)
+        return send(data)
+
+    loan._send = hold
+    slow = Background(lambda: publisher.publish("slow"))
+    assert held.wait(WAIT_S)
+    future = publisher.submit("submitted", timeout=timeout_s)
+    wait(lambda: lender._awaited is loan, "the I/O thread wants it")
+    assert lender._awaited_until > time.monotonic() + LONG_S / 2
+    go_on.set()
+    assert slow.result().attempts == 1
+    assert len(broker.talks) == 1
+    assert future.exception(WAIT_S) is None or timeout_s < LONG_S
+
+
 @pytest.mark.parametrize("way", ["with them", "submitted", "submitted last"])
-def test_deadlines_while_a_thread_is_held_up(
-    broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, way: str
+def test_deadlines_while_a_thread_is_held_up(  # noqa: PLR0913, RUF100
+    broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait, way: str
 ) -> None:
     """Who has less time than that thread is given, is told in time, whichever way its message goes."""
     monkeypatch.setattr(durable_ws.lender, "_AT_WORK_S", LONG_S)
@@ -282,7 +313,9 @@ def test_deadlines_while_a_thread_is_held_up(
     stuck = Background(lambda: publisher.publish("stuck"))
     assert held.wait(WAIT_S)
     if way == "submitted last":
+        lender = pool_of(publisher)._lender
         patient = publisher.submit("patient")
+        wait(lambda: lender._awaited is loan, "the I/O thread wants it")
     broker.confirms = False
     began = time.monotonic()
     publish = publisher.publish if way == "with them" else lambda *a, **k: publisher.submit(*a, **k).result(WAIT_S)
