@@ -98,6 +98,23 @@ def waiting(publisher: Publisher, broker: Broker, loan: SharedLoan, names: str =
     return threads
 
 
+def hold_up(loan: SharedLoan, write: Callable[[bytes], int] = len) -> tuple[threading.Event, threading.Event]:
+    """Hold up the thread that writes next: the first event tells that it is, the second lets it go on with ``write``.
+
+    ``len`` is for a connection that was given up meanwhile: nothing can be written on it.
+    """
+    held, go_on, send = threading.Event(), threading.Event(), loan._send
+
+    def hold(data: bytes) -> int:
+        loan._send = send
+        held.set()
+        assert go_on.wait(2 * WAIT_S)
+        return write(data)
+
+    loan._send = hold
+    return held, go_on
+
+
 def test_a_loan_that_is_given_back_by_all(broker: Broker, make: Make) -> None:
     """As by each who has waited for too long: it ends once, and nothing is written again."""
     publisher = make()
@@ -235,16 +252,7 @@ def test_a_thread_is_held_up(broker: Broker, make: Make, monkeypatch: pytest.Mon
     publisher = make()
     loan = shared(publisher)
     threads = waiting(publisher, broker, loan)
-    held, go_on = threading.Event(), threading.Event()
-    send = loan._send
-
-    def hold(data: bytes) -> int:
-        loan._send = send
-        held.set()
-        assert go_on.wait(WAIT_S)
-        return len(data)
-
-    loan._send = hold
+    held, go_on = hold_up(loan)
     monkeypatch.setattr(durable_ws.lender, "_AT_WORK_S", 0.2)
     stuck = Background(lambda: publisher.publish("stuck", message_id="stuck"))
     assert held.wait(WAIT_S)
@@ -270,16 +278,7 @@ def test_a_thread_has_its_time(  # noqa: PLR0913, RUF100
     publisher = make(timeout=LONG_S)
     loan = shared(publisher)
     lender = pool_of(publisher)._lender
-    held, go_on = threading.Event(), threading.Event()
-    send = loan._send
-
-    def hold(data: bytes) -> int:
-        loan._send = send
-        held.set()
-        go_on.wait(WAIT_S)
-        return send(data)
-
-    loan._send = hold
+    held, go_on = hold_up(loan, loan._send)
     slow = Background(lambda: publisher.publish("slow"))
     assert held.wait(WAIT_S)
     future = publisher.submit("submitted", timeout=timeout_s)
@@ -300,16 +299,7 @@ def test_deadlines_while_a_thread_is_held_up(  # noqa: PLR0913, RUF100
     monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 20)
     publisher = make(timeout=LONG_S)
     loan = shared(publisher)
-    held, go_on = threading.Event(), threading.Event()
-    send = loan._send
-
-    def hold(data: bytes) -> int:
-        loan._send = send
-        held.set()
-        go_on.wait(LONG_S)
-        return len(data)
-
-    loan._send = hold
+    held, go_on = hold_up(loan)
     stuck = Background(lambda: publisher.publish("stuck"))
     assert held.wait(WAIT_S)
     if way == "submitted last":
