@@ -73,10 +73,19 @@ class Player:
         finally:
             timer.cancel()
         if not line:
-            self._process.wait()
+            end(self._process)
             self._stderr.seek(0)
             raise PeerError((self._stderr.read().strip().splitlines() or ["it hung, or said nothing"])[-1])
         return line.strip()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Wait for its end, which is to come by itself; in vain: make it one."""
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -100,7 +109,4 @@ def playing(peer: Peer, url: str, queue: str, work: str) -> Iterator[Player]:
             assert process.stdin is not None  # noqa: S101
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
-            try:
-                process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            end(process)

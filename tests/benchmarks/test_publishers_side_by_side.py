@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import benchmarks.publishers.player
 from benchmarks.publishers.__main__ import main
 from benchmarks.publishers.found import CEILING, OURS, YARDSTICK, Peer
 from benchmarks.publishers.player import PeerError, Turn, playing
@@ -81,6 +82,14 @@ def test_a_turn() -> None:
 def test_a_peer_that_can_not_connect(program: str, why: str) -> None:
     """What it said last is the reason."""
     with playing(peer(program), URL, "q", "a") as player, pytest.raises(PeerError, match=why):
+        player.connect()
+
+
+def test_a_peer_that_says_nothing_and_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not waited for without end."""
+    monkeypatch.setattr(benchmarks.publishers.player, "_END_S", 0.1)
+    program = "import os; os.close(1); input()"
+    with playing(peer(program), URL, "q", "a") as player, pytest.raises(PeerError, match="hung, or said nothing"):
         player.connect()
 
 
