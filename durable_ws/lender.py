@@ -145,11 +145,11 @@ class Lender:
             self._uses = -1
             self._look()
 
-    def end(self, by: float = math.inf) -> bool:
+    def end(self, jobs: Sequence[Job] = ()) -> bool:
         """End the loan; False: a thread is at work with it at this moment, and ``on_ended`` follows.
 
         Args:
-            by: the earliest deadline of what waits for that, besides what is under way on the loan.
+            jobs: what waits for that, besides what is under way on the loan.
         """
         loan = self.loan
         if loan is None:
@@ -158,7 +158,8 @@ class Lender:
             self._take_back(loan)
             return True
         now = time.monotonic()
-        until = max(now + _AT_WORK_LEAST_S, min(now + _AT_WORK_S, by, loan.next_deadline))
+        deadlines = [job.deadline for job in jobs]
+        until = max(now + _AT_WORK_LEAST_S, min(now + _AT_WORK_S, loan.next_deadline, *deadlines))
         if self._awaited is not loan or until < self._awaited_until:
             self._awaited, self._awaited_until = loan, until
             self._set_timer(until - now, self._give_up)

@@ -317,7 +317,7 @@ class Pool:
                 self._leave(jobs)
             if share is not Share.NO:
                 return
-        if (jobs or self._closing) and not self._lender.end(min((job.deadline for job in jobs), default=math.inf)):
+        if (jobs or self._closing) and not self._lender.end(jobs):
             return  # in a moment
         for _ in jobs:
             self._inbox.popleft()
