@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
+from durable_ws.async_waiters import Waiters
 from durable_ws.job import Job
 from durable_ws.receipt import Receipt
 
@@ -17,13 +18,14 @@ class AsyncCall:
     """One task awaits it, once. It has of a future what :class:`asyncio.Task` asks of what it awaits.
 
     A future wakes its task in the loop's next turn. That costs a call of the system and a tenth of a message's time,
-    where the confirm is all that the loop was woken for; so :meth:`tell_last` wakes it at once.
+    where the confirm is all that the loop was woken for; so :meth:`tell_last` wakes it at once, and else its
+    :class:`Waiters` do, as soon as it may be.
 
     Source: ``_asyncio_future_blocking`` is how asyncio knows "a duck-type, Future-compatible object" (the comments at
     :func:`asyncio.isfuture`); what else a task calls is in ``Task.__step`` of asyncio/tasks.py.
 
     Args:
-        loop: of the task.
+        waiters: who wake the task.
         message_id: of the message.
         cancelled: called with the job when the call was cancelled, unless it was settled before; says what is known.
 
@@ -33,13 +35,13 @@ class AsyncCall:
     """
 
     __slots__ = (
-        "_asyncio_future_blocking", "_cancelled", "_context", "_error", "_loop", "_receipt", "_wake",
+        "_asyncio_future_blocking", "_cancelled", "_context", "_error", "_receipt", "_waiters", "_wake",
         "fate", "job", "message_id",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, message_id: str, cancelled: Callable[[Job], str]) -> None:
+    def __init__(self, waiters: Waiters, message_id: str, cancelled: Callable[[Job], str]) -> None:
         self._asyncio_future_blocking = False
-        self._loop = loop
+        self._waiters = waiters
         self._cancelled = cancelled
         self._receipt: Receipt | None = None
         self._error: BaseException | None = None
@@ -100,7 +102,7 @@ class AsyncCall:
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """As :meth:`asyncio.Future.get_loop`."""
-        return self._loop
+        return self._waiters.loop
 
     def add_done_callback(self, wake: Callable[[AsyncCall], object], *, context: Context) -> None:
         """As :meth:`asyncio.Future.add_done_callback`, for the one task, before the outcome is told."""
@@ -120,5 +122,5 @@ class AsyncCall:
     # --- inside -----------------------------------------------------------------------------------
 
     def _wake_soon(self) -> None:
-        if self._wake is not None:
-            self._loop.call_soon(self._wake, self, context=self._context)
+        if self._wake is not None and self._context is not None:
+            self._waiters.wake(self._wake, self, self._context)

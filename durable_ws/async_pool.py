@@ -8,9 +8,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any
 
 from durable_ws.async_call import AsyncCall
+from durable_ws.async_waiters import Waiters
 from durable_ws.exceptions import InvalidState, NotSent
 from durable_ws.job import Job
 from durable_ws.ledger import Fate, Settled
@@ -86,9 +88,10 @@ class AsyncPool:
         self._woken = False
         self._closing: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
+        self._waiters = Waiters(loop, self._on_woken)
         self._links = Links(
             loop,
-            settings,
+            replace(settings, hearing=self._waiters),
             max_connections=max_connections,
             window=window,
             on_settled=self._on_settled,
@@ -113,7 +116,7 @@ class AsyncPool:
         if self._under_way or not self._links.write_alone(message):
             return None
         deadline = self.loop.time() + timeout_s
-        call = AsyncCall(self.loop, message.message_id, self.cancelled)
+        call = AsyncCall(self._waiters, message.message_id, self.cancelled)
         call.job = Job(message, began, deadline, asyncio.current_task(), require_route, call)
         self._links.expect(call.job)
         return call
@@ -130,7 +133,7 @@ class AsyncPool:
         Returns:
             Where one task waits for the receipt, or a PublishError, by the deadline; and its job.
         """
-        call = AsyncCall(self.loop, message.message_id, self.cancelled)
+        call = AsyncCall(self._waiters, message.message_id, self.cancelled)
         call.job = job = self._job(message, timeout_s, lane, require_route, call)
         return call, job
 
@@ -201,9 +204,9 @@ class AsyncPool:
     def _put(self, job: Job) -> None:
         if self._under_way == 1 and not self._woken:
             self._links.take_in((job,))  # nobody else is at it: one more round of the loop would gain nothing
-        else:  # with what else is submitted in this round of the loop: one write for all of it
+        else:  # with what else is submitted in this round of the loop, or by who is woken now: one write for all of it
             self._inbox.append(job)
-            if not self._woken:
+            if not (self._woken or self._waiters.waking):
                 self._woken = True
                 self.loop.call_soon(self._take_in_last)
             elif len(self._inbox) >= _ONE_WRITE:
@@ -267,6 +270,11 @@ class AsyncPool:
         """The round of the loop is over."""
         self._woken = False
         self._take_in()
+
+    def _on_woken(self) -> None:
+        """All who were told have gone on; what they have published, if they have, is written."""
+        if self._inbox:
+            self._take_in()
 
     def _take_in(self) -> None:
         jobs = []

@@ -13,6 +13,7 @@ import pytest
 
 from durable_ws import NotSent, Receipt
 from durable_ws.async_call import AsyncCall
+from durable_ws.async_waiters import Waiters
 from durable_ws.job import Job
 from durable_ws.message import build
 
@@ -51,9 +52,14 @@ def run(request: pytest.FixtureRequest) -> Callable[[Act], None]:
     return run
 
 
+def waiters() -> Waiters:
+    """Of the running loop."""
+    return Waiters(asyncio.get_running_loop(), lambda: None)
+
+
 def make(cancelled: Callable[[Job], str] = lambda _: "outcome unknown") -> AsyncCall:
     """One of the running loop, with its job."""
-    call = AsyncCall(asyncio.get_running_loop(), "m", cancelled)
+    call = AsyncCall(waiters(), "m", cancelled)
     call.job = Job(build("a", exchange="x", message_id="m"), 0.0, 1.0, None, False, call)
     return call
 
@@ -295,7 +301,7 @@ def test_nothing_holds_it() -> None:
         gc.disable()
         try:
             for told in (RECEIPT, NotSent("m", "too late", attempts=0)):
-                call = Noted(asyncio.get_running_loop(), "m", lambda _: "")
+                call = Noted(waiters(), "m", lambda _: "")
                 task = await begun(call)
                 if isinstance(told, Receipt):
                     call.set_result(told)

@@ -249,6 +249,82 @@ def test_what_is_submitted_in_one_round_goes_together() -> None:
     play(body)
 
 
+def test_who_is_told_together_publishes_together() -> None:
+    """Within the callback that has heard the confirm, and in one piece; who comes later has a round of his own."""
+
+    async def body(played: Played) -> None:
+        publisher, loop = played.make(), asyncio.get_running_loop()
+        taken: list[tuple[int, str]] = []
+        seen: list[str] = []
+
+        async def call() -> None:
+            await publisher.publish("first")
+            seen.append(f"told {len(seen)}")
+            await publisher.publish("second")
+
+        tasks = [asyncio.create_task(call()) for _ in range(4)]
+        await played.written(4)
+        pool = pool_of(publisher)
+        take_in, heard = pool._links.take_in, pool._links.all[0]._on_events
+
+        def note(jobs: Any) -> None:
+            taken.append((len(jobs), seen[-1]))
+            take_in(jobs)
+
+        def hear(events: Any) -> None:
+            heard(events)
+            seen.append("all is dealt with")
+            loop.call_soon(seen.append, "the next turn")
+
+        pool._links.take_in = note  # type: ignore[method-assign]
+        session = pool._links.all[0]._connection
+        assert session is not None
+        session._on_events = hear
+        await played.ack(3, multiple=True)
+        await played.written(7)
+        assert seen == ["all is dealt with", "told 1", "told 2", "told 3", "the next turn"]
+        assert taken == [(3, "told 3")]
+        await played.ack(4)
+        await played.ack(8, multiple=True)
+        await asyncio.gather(*tasks)
+
+    play(body)
+
+
+def test_a_task_that_ends_the_loop_as_it_is_told() -> None:
+    """What the others publish goes its way once the loop runs on."""
+    loop = asyncio.new_event_loop()
+    with FakeBroker(confirms=False) as broker, asyncio.Runner(loop_factory=lambda: loop) as runner:
+        publisher = AsyncPublisher(broker.url, {"pubsub": Exchange("x")}, timeout=WAIT_S)
+
+        async def call(then: BaseException | None) -> None:
+            await publisher.publish("first")
+            if then is not None:
+                raise then
+            await publisher.publish("second")
+
+        async def begin() -> list[asyncio.Task[None]]:
+            errors = (None, KeyboardInterrupt("now"), None)
+            tasks = [asyncio.create_task(call(error)) for error in errors]
+            await until(lambda: len(broker.of(commands.Basic.Publish)) == 3)
+            return tasks
+
+        async def end(tasks: list[asyncio.Task[None]]) -> None:
+            await asyncio.gather(*tasks)
+            await publisher.close()
+
+        first, struck, third = runner.run(begin())
+        broker.confirms = True
+        broker.talks[-1].say(1, commands.Basic.Ack(3, True))
+        with pytest.raises(KeyboardInterrupt, match="now"):
+            loop.run_forever()
+        with pytest.raises(KeyboardInterrupt, match="now"):
+            struck.result()
+        assert len(broker.of(commands.Basic.Publish)) == 3
+        runner.run(end([first, third]))
+        assert len(broker.of(commands.Basic.Publish)) == 5
+
+
 def test_each_task_keeps_to_one_connection() -> None:
     """Two tasks with half of the window each have one each; what one of them has under way stays together."""
 

@@ -102,6 +102,20 @@ class PlayedTransport:
         self.asked.append("abort")
 
 
+class Hearing:
+    """In which a session does what it does about the broker's words; what is looked at as it is left."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self.on_exit: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> None:
+        self.entered += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.on_exit()
+
+
 class Alone:
     """A session with its loop and its socket; it dials in earnest only where that is looked at."""
 
@@ -112,6 +126,7 @@ class Alone:
         self.ends: list[End] = []
         self.writable_again = 0
         self.came_as_expected = 0
+        self.hearing = Hearing()
         told = {"hosts": (("h", 5672),), "heartbeat": 6, "socket_timeout": 20.0, "stack_timeout": 10.0, **options}
         address = Address(**told)
         self.session = Session(
@@ -123,6 +138,7 @@ class Alone:
             on_end=self.ends.append,
             on_writable=self._on_writable,
             on_expected=self._on_expected,
+            hearing=self.hearing,
         )
         (self.dialling,) = self.loop.tasks
         if not dials:
@@ -600,6 +616,22 @@ def test_what_is_expected_comes() -> None:
     alone.session.expect(alone.session.connection.confirm_of(1, 8))
     alone.hear_bytes(confirm)
     assert (alone.came_as_expected, alone.events) == (1, [CONFIRMED, CONFIRMED])
+
+
+def test_what_is_heard_is_dealt_with_in_its_block() -> None:
+    """All of it is done by its end, the broker's close answered and the socket closed; what is expected has none."""
+    alone, confirm = confirming()
+    before = alone.hearing.entered
+    seen: list[Any] = []
+    alone.hearing.on_exit = lambda: seen.append((list(alone.events), alone.said(), list(alone.socket.asked)))
+    alone.hear_bytes(confirm)
+    assert (alone.hearing.entered, seen) == (before, [])
+    alone.hear_bytes(confirm)
+    alone.hear(commands.Connection.Close(320, "shutdown", 0, 0))
+    closed = [CONFIRMED, ClosedByBroker(320, "shutdown", 0)]
+    assert [(events, asked) for events, _, asked in seen] == [([CONFIRMED], []), (closed, ["close"])]
+    assert [[type(one) for one in said] for _, said, _ in seen] == [[], [commands.Connection.CloseOk]]
+    assert alone.hearing.entered == before + 2
 
 
 def test_whether_all_is_as_expected() -> None:
