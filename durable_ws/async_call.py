@@ -77,7 +77,7 @@ class AsyncCall:
         """
         self._receipt = receipt
         if self._wake is not None and self._context is not None:
-            self._context.run(self._wake, self)
+            self._waiters.wake_now(self._wake, self, self._context)
 
     def cancel(self, msg: Any | None = None) -> bool:
         """As :meth:`asyncio.Future.cancel`: called by the task that is cancelled; whether it was not settled before."""

@@ -47,6 +47,13 @@ class Waiters:
         else:
             self.loop.call_soon(wake, told, context=context)
 
+    def wake_now(self, wake: Callable[[_T], object], told: _T, context: Context) -> None:
+        """Call ``wake(told)`` in a context at once; for a callback of the loop that has nothing left to do."""
+        try:
+            context.run(wake, told)
+        except BaseException as exc:  # noqa: BLE001 - see _end
+            self._end(exc)
+
     def __enter__(self) -> None:
         self._hearing = True
 
@@ -66,15 +73,26 @@ class Waiters:
             while told:
                 wake, one, context = told.popleft()
                 context.run(wake, one)
-        except BaseException:
+        except BaseException as exc:  # noqa: BLE001 - see _end
             self.waking = False
             self._wake_in_next_turn()
             self.loop.call_soon(self._on_woken)
-            raise
-        self.waking = False
-        self._on_woken()
+            self._end(exc)
+        else:
+            self.waking = False
+            self._on_woken()
+
+    def _end(self, error: BaseException) -> None:
+        """Have the loop end with it: asyncio's own do if it comes out, others take it for a failed connection then."""
+        if isinstance(self.loop, asyncio.BaseEventLoop):
+            raise error
+        self.loop.call_soon(_raise, error)
 
     def _wake_in_next_turn(self) -> None:
         while self._told:
             wake, one, context = self._told.popleft()
             self.loop.call_soon(wake, one, context=context)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

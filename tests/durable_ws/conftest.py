@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib
 import os
 import socket
 import subprocess
@@ -256,6 +258,17 @@ def make_link(network: Network) -> Iterator[Callable[[str], Link]]:
 def link(make_link: Callable[[str], Link], url: str) -> Link:
     """A proxy in front of the shared broker."""
     return make_link(url)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def each_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run the test on loops of asyncio's own, and on those that many web servers take instead."""
+    if request.param == "uvloop":
+        if sys.platform == "win32":
+            pytest.skip("there is no uvloop for Windows")
+        asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
+    yield
+    asyncio.set_event_loop_policy(None)
 
 
 RunScript = Callable[..., subprocess.CompletedProcess[str]]

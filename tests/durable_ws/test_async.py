@@ -35,7 +35,7 @@ from durable_ws.async_call import AsyncCall
 if TYPE_CHECKING:
     from tests.durable_ws.conftest import Link, Queues, RunScript, Wait
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("each_loop")]
 
 PATIENCE_S = 60.0
 

@@ -11,6 +11,8 @@ import pytest
 
 from durable_ws.async_waiters import Waiters
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
 
@@ -112,24 +114,36 @@ def test_a_block_that_raises() -> None:
     run(act)
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_one_who_ends_the_loop(error: type[BaseException]) -> None:
-    """The error comes out, and the others and the owner have their turn all the same."""
+def test_one_who_ends_the_loop(error: type[BaseException], at_once: bool) -> None:
+    """Once it runs on, the others and the owner have their turn."""
+    struck = error()
 
     def end() -> None:
-        raise error
+        raise struck
 
-    def tell_three(noted: Noted) -> None:
-        with noted.waiters:
-            noted.tell("a", end)
-            noted.tell("b")
-            noted.tell("c")
+    async def begin() -> Noted:
+        return Noted()
 
-    async def act(noted: Noted) -> None:
-        with pytest.raises(error):
-            tell_three(noted)
-        assert noted.seen == [("a", "a", True)]
-        assert await noted.next_turn() == [("b", "b", False), ("c", "c", False), ("woken", False)]
+    def tell() -> None:
+        if at_once:
+            noted.waiters.wake_now(lambda _: end(), None, copy_context())
+        else:
+            with noted.waiters:
+                for name in "abc":
+                    noted.tell(name, end if name == "a" else lambda: None)
+
+    loop = asyncio.new_event_loop()
+    try:
+        noted = loop.run_until_complete(begin())
+        loop.call_soon(tell)
+        with pytest.raises(error) as caught:
+            loop.run_forever()
+        assert caught.value is struck
+        loop.run_until_complete(asyncio.sleep(0))
+        others = [("b", "b", False), ("c", "c", False), ("woken", False)]
+        assert noted.seen == ([] if at_once else [("a", "a", True), *others])
         assert not noted.waiters.waking
-
-    run(act)
+    finally:
+        loop.close()

@@ -115,11 +115,14 @@ def test_every_example_is_tested() -> None:
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == ["celery_app.py", "django_app.py", "fastapi_app.py"]
 
 
-def test_fastapi(start: Start, broker: Broker, queues: Queues, default_queue: str, namespace: str) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_fastapi(  # noqa: PLR0913, RUF100
+    start: Start, broker: Broker, queues: Queues, default_queue: str, namespace: str, loop: str
+) -> None:
     """Two workers, each with a loop and a publisher of its own; many requests at once."""
     (port,) = free_ports(1)
     base = f"http://127.0.0.1:{port}"
-    program = start("uvicorn", "fastapi_app:app", "--workers", "2", "--port", str(port))
+    program = start("uvicorn", "fastapi_app:app", "--workers", "2", "--port", str(port), "--loop", loop)
     until(lambda: answers(base), program, "it serves")
     told: dict[str, float] = {}
 
