@@ -88,10 +88,10 @@ class AsyncPool:
         self._woken = False
         self._closing: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
-        self._waiters = Waiters(loop, self._on_woken)
+        self._waiters = Waiters(loop, self._take_in)
         self._links = Links(
             loop,
-            replace(settings, hearing=self._waiters),
+            replace(settings, on_heard=self._waiters.go_on),
             max_connections=max_connections,
             window=window,
             on_settled=self._on_settled,
@@ -271,11 +271,6 @@ class AsyncPool:
         self._woken = False
         self._take_in()
 
-    def _on_woken(self) -> None:
-        """All who were told have gone on; what they have published, if they have, is written."""
-        if self._inbox:
-            self._take_in()
-
     def _take_in(self) -> None:
         jobs = []
         while self._inbox:
@@ -285,7 +280,8 @@ class AsyncPool:
                 self._observe(job, Fate.NOT_SENT, 0, "the call was cancelled")
             else:
                 jobs.append(job)
-        self._links.take_in(jobs)
+        if jobs:  # else a lone message is left alone
+            self._links.take_in(jobs)
 
     def _on_confirmed(self, job: Job) -> None:
         """A message that was published alone is confirmed: its task goes on at once."""

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -60,7 +59,7 @@ class LinkSettings:
             hosts, all of them are tried before each pause.
         observer: whom to tell; None: nobody.
         log: what writes the log of the connections.
-        hearing: see :class:`Session`.
+        on_heard: see :class:`Session`.
     """
 
     address: Address
@@ -70,7 +69,7 @@ class LinkSettings:
     reconnect_most_s: float
     observer: Guarded | None = None
     log: Log = logging.Logger.log
-    hearing: AbstractContextManager[object] = field(default_factory=nullcontext, compare=False)
+    on_heard: Callable[[], None] = field(default=lambda: None, compare=False)
 
 
 class Link:
@@ -304,7 +303,7 @@ class Link:
         self._connection = Session(
             self._loop, address, host, port,
             on_events=self._on_events, on_end=self._on_end, on_writable=self.pump, on_expected=self._on_expected,
-            hearing=self._settings.hearing,
+            on_heard=self._settings.on_heard,
         )  # fmt: skip
 
     def _on_expected(self) -> None:

@@ -12,7 +12,6 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -54,7 +53,7 @@ class Session(asyncio.BufferedProtocol):
         on_end: called once, last of all.
         on_writable: called when the socket takes data again after ``writable`` was False.
         on_expected: called when what is expected has come, see :meth:`expect`.
-        hearing: all that is done about what the broker says is done in it, but for ``on_expected``.
+        on_heard: called last of all, once what the broker said is dealt with; not after ``on_expected``.
     """
 
     def __init__(  # noqa: PLR0913, RUF100
@@ -68,7 +67,7 @@ class Session(asyncio.BufferedProtocol):
         on_end: Callable[[End], None],
         on_writable: Callable[[], None],
         on_expected: Callable[[], None],
-        hearing: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - it has no state
+        on_heard: Callable[[], None] = lambda: None,
     ) -> None:
         self.connection = Connection(address.offer())
         self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
@@ -81,7 +80,7 @@ class Session(asyncio.BufferedProtocol):
         self._on_end = on_end
         self._on_writable = on_writable
         self._on_expected = on_expected
-        self._hearing = hearing
+        self._on_heard = on_heard
         self._expected: bytes | None = None
         self.as_expected = False
         """Whether it is writable, and since what was expected has come nothing has happened but what the owner did."""
@@ -199,8 +198,8 @@ class Session(asyncio.BufferedProtocol):
             self.as_expected = self.writable
             self._on_expected()
             return
-        with self._hearing:
-            self._receive(bytes(self._buffer[:nbytes]))
+        self._receive(bytes(self._buffer[:nbytes]))
+        self._on_heard()
 
     def _receive(self, data: bytes) -> None:
         self.as_expected = False

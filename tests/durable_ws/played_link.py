@@ -45,7 +45,7 @@ class PlayedSession:
         self.on_end = calls.pop("on_end")
         self.on_writable = calls.pop("on_writable")
         self.on_expected = calls.pop("on_expected")
-        self.hearing = calls.pop("hearing")
+        self.on_heard = calls.pop("on_heard")
         self.expected: object = None
         self.as_expected = False
         self.between = True

@@ -285,22 +285,29 @@ def test_another_error_stays_in_the_task(run: Callable[[Act], None]) -> None:
 
 
 @pytest.mark.unmutated
-def test_nothing_holds_it() -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_nothing_holds_it(at_once: bool) -> None:
     """Neither a receipt nor an error leaves a ring of references behind (a task in Python has one of its own)."""
 
     class Noted(AsyncCall):
         __slots__ = ("__weakref__",)
 
+    def tell(who: Waiters, calls: list[AsyncCall], told: Receipt | NotSent) -> None:
+        if isinstance(told, Receipt):
+            calls.pop().set_result(told)
+        else:
+            calls.pop().set_exception(told)
+        if at_once:
+            who.go_on()
+
     async def act() -> None:
         gc.disable()
         try:
             for told in (RECEIPT, NotSent("m", "too late", attempts=0)):
-                call = Noted(waiters(), "m", lambda _: "")
+                who = waiters()
+                call = Noted(who, "m", lambda _: "")
                 task = await begun(call)
-                if isinstance(told, Receipt):
-                    call.set_result(told)
-                else:
-                    call.set_exception(told)
+                asyncio.get_running_loop().call_soon(tell, who, [call], told)
                 await asyncio.wait([task])
                 assert (task.exception() is None) is isinstance(told, Receipt)
                 seen = weakref.ref(call)

@@ -252,26 +252,27 @@ def test_what_is_submitted_in_one_round_goes_together() -> None:
     play(body)
 
 
-def test_who_is_told_together_publishes_together() -> None:
-    """Within the callback that has heard the confirm, and in one piece; who comes later has a round of his own."""
+@pytest.mark.parametrize(("count", "pieces"), [(3, [3]), (40, [32, 8])])
+def test_who_is_told_together_publishes_together(count: int, pieces: list[int]) -> None:
+    """At the end of the callback that has heard the confirm, behind what is under way: in one piece, or a few."""
 
     async def body(played: Played) -> None:
         publisher, loop = played.make(), asyncio.get_running_loop()
-        taken: list[tuple[int, str]] = []
+        taken: list[int] = []
         seen: list[str] = []
 
         async def call() -> None:
             await publisher.publish("first")
-            seen.append(f"told {len(seen)}")
+            seen.append("told")
             await publisher.publish("second")
 
-        tasks = [asyncio.create_task(call()) for _ in range(4)]
-        await played.written(4)
+        tasks = [asyncio.create_task(call()) for _ in range(count + 1)]
+        await played.written(count + 1)
         pool = pool_of(publisher)
         take_in, heard = pool._links.take_in, pool._links.all[0]._on_events
 
         def note(jobs: Any) -> None:
-            taken.append((len(jobs), seen[-1]))
+            taken.append(len(jobs))
             take_in(jobs)
 
         def hear(events: Any) -> None:
@@ -283,48 +284,81 @@ def test_who_is_told_together_publishes_together() -> None:
         session = pool._links.all[0]._connection
         assert session is not None
         session._on_events = hear
-        await played.ack(3, multiple=True)
-        await played.written(7)
-        assert seen == ["all is dealt with", "told 1", "told 2", "told 3", "the next turn"]
-        assert taken == [(3, "told 3")]
-        await played.ack(4)
-        await played.ack(8, multiple=True)
+        await played.ack(count, multiple=True)
+        await played.written(2 * count + 1)
+        assert seen == ["all is dealt with", *["told"] * count, "the next turn"]
+        assert taken == pieces
+        await played.ack(count + 1)
+        await played.ack(2 * count + 2, multiple=True)
         await asyncio.gather(*tasks)
 
     play(body)
 
 
-def test_a_task_that_ends_the_loop_as_it_is_told() -> None:
-    """What the others publish goes its way once the loop runs on."""
+def test_one_of_two_who_are_told_publishes_again() -> None:
+    """It is alone now, and takes the shorter way."""
+
+    async def body(played: Played) -> None:
+        publisher = played.make()
+        played.broker.confirms = True
+        await publisher.publish("first")
+        played.broker.confirms = False
+        done: list[float] = []
+
+        async def call(again: bool) -> None:
+            await publisher.publish("a")
+            if again:
+                await publisher.publish("b")
+            done.append(time.monotonic())
+
+        tasks = [asyncio.create_task(call(again)) for again in (False, True)]
+        await played.written(3)
+        played.broker.talks[-1].say(1, commands.Basic.Ack(3, True))
+        await played.written(4)
+        links = pool_of(publisher)._links
+        assert len(done) == 1
+        assert links._alone is not None
+        assert links._alone.lone is not None
+        played.broker.talks[-1].say(1, commands.Basic.Ack(4))
+        await asyncio.gather(*tasks)
+
+    play(body)
+
+
+@pytest.mark.parametrize("struck", [0, 1, 2])
+def test_a_task_that_ends_the_loop_as_it_is_told(struck: int) -> None:
+    """What the others publish goes its way once the loop runs on, also what was published before the error came."""
     loop = asyncio.new_event_loop()
     with FakeBroker(confirms=False) as broker, asyncio.Runner(loop_factory=lambda: loop) as runner:
         publisher = AsyncPublisher(broker.url, {"pubsub": Exchange("x")}, timeout=WAIT_S)
 
-        async def call(then: BaseException | None) -> None:
+        async def call(number: int) -> None:
             await publisher.publish("first")
-            if then is not None:
-                raise then
+            if number == struck:
+                raise KeyboardInterrupt("now")
             await publisher.publish("second")
 
         async def begin() -> list[asyncio.Task[None]]:
-            errors = (None, KeyboardInterrupt("now"), None)
-            tasks = [asyncio.create_task(call(error)) for error in errors]
-            await until(lambda: len(broker.of(commands.Basic.Publish)) == 3)
+            tasks = [asyncio.create_task(call(number)) for number in range(4)]
+            await until(lambda: len(broker.of(commands.Basic.Publish)) == 4)
             return tasks
 
         async def end(tasks: list[asyncio.Task[None]]) -> None:
+            await until(lambda: len(broker.of(body_frames.ContentBody)) == 6)
+            broker.talks[-1].say(1, commands.Basic.Ack(6, True))
+            await until(lambda: len(broker.of(body_frames.ContentBody)) == 7)
+            broker.talks[-1].say(1, commands.Basic.Ack(7))
             await asyncio.gather(*tasks)
             await publisher.close()
 
-        first, struck, third = runner.run(begin())
-        broker.confirms = True
+        tasks = runner.run(begin())
         broker.talks[-1].say(1, commands.Basic.Ack(3, True))
         with pytest.raises(KeyboardInterrupt, match="now"):
             loop.run_forever()
         with pytest.raises(KeyboardInterrupt, match="now"):
-            struck.result()
-        runner.run(end([first, third]))
-        assert len(broker.of(commands.Basic.Publish)) == 5
+            tasks.pop(struck).result()
+        runner.run(end(tasks))
+        assert len(broker.talks) == 1
 
 
 def test_each_task_keeps_to_one_connection() -> None:

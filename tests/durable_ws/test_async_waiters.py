@@ -14,6 +14,7 @@ from durable_ws.async_waiters import Waiters
 pytestmark = pytest.mark.usefixtures("each_loop")
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
+OWNER = ("owner", False)
 
 
 class Noted:
@@ -21,18 +22,19 @@ class Noted:
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
-        self.waiters = Waiters(asyncio.get_running_loop(), lambda: self.seen.append(("woken", self.waiters.waking)))
+        self.waiters = Waiters(asyncio.get_running_loop(), lambda: self.seen.append(("owner", self.waiters.waking)))
 
-    def tell(self, name: str, then: Callable[[], object] = lambda: None) -> None:
-        """Wake one of that name, who does something then."""
+    def tell(self, *names: str, then: Callable[[], object] = lambda: None) -> None:
+        """Wake some of these names, who do something then."""
 
         def go_on(told: str) -> None:
             self.seen.append((told, WHO.get(), self.waiters.waking))
             then()
 
-        context = copy_context()
-        context.run(WHO.set, name)
-        self.waiters.wake(go_on, name, context)
+        for name in names:
+            context = copy_context()
+            context.run(WHO.set, name)
+            self.waiters.wake(go_on, name, context)
 
     async def next_turn(self) -> list[Any]:
         """What happens in it."""
@@ -50,73 +52,96 @@ def run(act: Callable[[Noted], Any]) -> None:
     asyncio.run(main())
 
 
-def test_they_go_on_at_the_end_of_the_block() -> None:
-    """In their order and each in its context, and not before; then the owner is called, once."""
+def test_they_go_on_at_the_end_of_the_callback() -> None:
+    """In their order and each in its context, and not before; then the owner is called; and all of it once."""
 
     async def act(noted: Noted) -> None:
+        assert noted.waiters.loop is asyncio.get_running_loop()
         for _ in range(2):
-            with noted.waiters:
-                noted.tell("a")
-                noted.tell("b")
-                assert noted.seen == []
-            assert noted.seen == [("a", "a", True), ("b", "b", True), ("woken", False)]
+            noted.seen.clear()
+            noted.tell("a", "b")
+            assert noted.seen == []
+            noted.waiters.go_on()
+            assert noted.seen == [("a", "a", True), ("b", "b", True), OWNER]
+            assert await noted.next_turn() == [OWNER]
             assert await noted.next_turn() == []
 
     run(act)
 
 
-def test_outside_of_a_block() -> None:
-    """In the loop's next turn, and the owner need not know."""
+def test_nobody_was_told() -> None:
+    """Nothing happens."""
 
     async def act(noted: Noted) -> None:
-        assert noted.waiters.loop is asyncio.get_running_loop()
-        with noted.waiters:
-            pass  # nobody was told
-        noted.tell("a")
+        noted.waiters.go_on()
         assert noted.seen == []
-        assert await noted.next_turn() == [("a", "a", False)]
+        assert await noted.next_turn() == []
 
     run(act)
 
 
-def test_told_by_one_who_goes_on() -> None:
-    """As outside of a block: no task has its turn within another's."""
+def test_told_elsewhere() -> None:
+    """They go on in the loop's next turn, once, and what they publish then is not the owner's to write."""
 
     async def act(noted: Noted) -> None:
-        with noted.waiters:
-            noted.tell("a", lambda: noted.tell("c"))
-            noted.tell("b")
-        assert noted.seen == [("a", "a", True), ("b", "b", True), ("woken", False)]
-        assert await noted.next_turn() == [("c", "c", False)]
-
-    run(act)
-
-
-def test_a_block_that_raises() -> None:
-    """Who was told before goes on in the next turn, and the next block is as any other."""
-
-    def tell_two(noted: Noted) -> None:
-        noted.tell("a")
-        noted.tell("b")
-        raise LookupError
-
-    async def act(noted: Noted) -> None:
-        with pytest.raises(LookupError), noted.waiters:
-            tell_two(noted)
-        assert noted.seen == []
-        noted.tell("c")
-        assert await noted.next_turn() == [("a", "a", False), ("b", "b", False), ("c", "c", False)]
-        noted.seen.clear()
-        with noted.waiters:
-            noted.tell("d")
-        assert noted.seen == [("d", "d", True), ("woken", False)]
+        for _ in range(2):
+            noted.tell("a", "b")
+            assert await noted.next_turn() == [("a", "a", False), ("b", "b", False), OWNER]
+            assert await noted.next_turn() == []
 
     run(act)
 
 
 @pytest.mark.parametrize("at_once", [False, True])
+def test_told_by_one_who_goes_on(at_once: bool) -> None:
+    """In the next turn: no task has its turn within another's, and others have theirs between."""
+
+    async def act(noted: Noted) -> None:
+        noted.tell("a", then=lambda: noted.tell("c"))
+        noted.tell("b")
+        if at_once:
+            noted.waiters.go_on()
+        else:
+            await noted.next_turn()
+        assert noted.seen == [("a", "a", at_once), ("b", "b", at_once), OWNER]
+        assert await noted.next_turn() == [("c", "c", False), OWNER]
+
+    run(act)
+
+
+def test_whoever_runs_the_loop_meanwhile() -> None:
+    """As nest_asyncio lets a task do: in that turn the owner is called, and the others go on."""
+
+    async def act(noted: Noted) -> None:
+        def turn_of_the_loop() -> None:
+            assert noted.waiters.waking
+            (handle,) = handles
+            handle()
+
+        handles: list[Callable[[], object]] = []
+        noted.waiters.loop = Turns(handles)  # type: ignore[assignment]
+        noted.tell("a", then=turn_of_the_loop)
+        noted.tell("b")
+        noted.waiters.go_on()
+        assert noted.seen == [("a", "a", True), ("b", "b", True), OWNER, OWNER]
+
+    run(act)
+
+
+class Turns:
+    """A loop that only notes what it is to call."""
+
+    def __init__(self, handles: list[Callable[[], object]]) -> None:
+        self._handles = handles
+
+    def call_soon(self, handle: Callable[[], object]) -> None:
+        """Noted."""
+        self._handles.append(handle)
+
+
+@pytest.mark.parametrize("way", ["at once", "at the end", "in the next turn"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_one_who_ends_the_loop(error: type[BaseException], at_once: bool) -> None:
+def test_one_who_ends_the_loop(error: type[BaseException], way: str) -> None:
     """Once it runs on, the others and the owner have their turn."""
     struck = error()
 
@@ -127,12 +152,13 @@ def test_one_who_ends_the_loop(error: type[BaseException], at_once: bool) -> Non
         return Noted()
 
     def tell() -> None:
-        if at_once:
+        if way == "at once":
             noted.waiters.wake_now(lambda _: end(), None, copy_context())
         else:
-            with noted.waiters:
-                for name in "abc":
-                    noted.tell(name, end if name == "a" else lambda: None)
+            noted.tell("a", then=end)
+            noted.tell("b", "c")
+            if way == "at the end":
+                noted.waiters.go_on()
 
     loop = asyncio.new_event_loop()
     try:
@@ -142,8 +168,9 @@ def test_one_who_ends_the_loop(error: type[BaseException], at_once: bool) -> Non
             loop.run_forever()
         assert caught.value is struck
         loop.run_until_complete(asyncio.sleep(0))
-        others = [("b", "b", False), ("c", "c", False), ("woken", False)]
-        assert noted.seen == ([] if at_once else [("a", "a", True), *others])
+        told = [("a", "a", way == "at the end"), ("b", "b", False), ("c", "c", False)]
+        assert noted.seen[:3] == ([] if way == "at once" else told)
+        assert set(noted.seen[3:]) == (set() if way == "at once" else {OWNER})
         assert not noted.waiters.waking
     finally:
         loop.close()

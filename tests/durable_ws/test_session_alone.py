@@ -102,20 +102,6 @@ class PlayedTransport:
         self.asked.append("abort")
 
 
-class Hearing:
-    """In which a session does what it does about the broker's words; what is looked at as it is left."""
-
-    def __init__(self) -> None:
-        self.entered = 0
-        self.on_exit: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> None:
-        self.entered += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.on_exit()
-
-
 class Alone:
     """A session with its loop and its socket; it dials in earnest only where that is looked at."""
 
@@ -126,7 +112,7 @@ class Alone:
         self.ends: list[End] = []
         self.writable_again = 0
         self.came_as_expected = 0
-        self.hearing = Hearing()
+        self.on_heard: Callable[[], None] = lambda: None
         told = {"hosts": (("h", 5672),), "heartbeat": 6, "socket_timeout": 20.0, "stack_timeout": 10.0, **options}
         address = Address(**told)
         self.session = Session(
@@ -138,7 +124,7 @@ class Alone:
             on_end=self.ends.append,
             on_writable=self._on_writable,
             on_expected=self._on_expected,
-            hearing=self.hearing,
+            on_heard=lambda: self.on_heard(),
         )
         (self.dialling,) = self.loop.tasks
         if not dials:
@@ -618,20 +604,18 @@ def test_what_is_expected_comes() -> None:
     assert (alone.came_as_expected, alone.events) == (1, [CONFIRMED, CONFIRMED])
 
 
-def test_what_is_heard_is_dealt_with_in_its_block() -> None:
-    """All of it is done by its end, the broker's close answered and the socket closed; what is expected has none."""
+def test_what_comes_last_of_all() -> None:
+    """All that was heard is dealt with by then, the broker's close answered and the socket closed."""
     alone, confirm = confirming()
-    before = alone.hearing.entered
     seen: list[Any] = []
-    alone.hearing.on_exit = lambda: seen.append((list(alone.events), alone.said(), list(alone.socket.asked)))
+    alone.on_heard = lambda: seen.append((list(alone.events), alone.said(), list(alone.socket.asked)))
     alone.hear_bytes(confirm)
-    assert (alone.hearing.entered, seen) == (before, [])
+    assert seen == [], "what was expected has come"
     alone.hear_bytes(confirm)
     alone.hear(commands.Connection.Close(320, "shutdown", 0, 0))
     closed = [CONFIRMED, ClosedByBroker(320, "shutdown", 0)]
     assert [(events, asked) for events, _, asked in seen] == [([CONFIRMED], []), (closed, ["close"])]
     assert [[type(one) for one in said] for _, said, _ in seen] == [[], [commands.Connection.CloseOk]]
-    assert alone.hearing.entered == before + 2
 
 
 def test_whether_all_is_as_expected() -> None:
