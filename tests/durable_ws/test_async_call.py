@@ -245,10 +245,11 @@ def test_cancelled_by_the_end_of_its_time(run: Callable[[Act], None]) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_what_ends_the_loop(error: type[BaseException]) -> None:
-    """It does, as it would from the task's own turn."""
+    """It does, as it would from the task's own turn: asyncio's before those who wait for the task."""
+    seen: list[str] = []
+    loop = asyncio.new_event_loop()
 
     async def act() -> None:
-        loop = asyncio.get_running_loop()
         call = make()
 
         async def publish() -> None:
@@ -258,11 +259,19 @@ def test_what_ends_the_loop(error: type[BaseException]) -> None:
         task = loop.create_task(publish())
         await awaited(call)
         loop.call_soon(call.tell_last, RECEIPT)
-        await asyncio.wait([task])
-        await loop.create_future()
+        with pytest.raises(error):
+            await task
+        seen.append("it is told, too")
 
-    with pytest.raises(error):
-        asyncio.run(act())
+    try:
+        with pytest.raises(error):
+            loop.run_until_complete(act())
+        if isinstance(loop, asyncio.BaseEventLoop):
+            assert seen == []
+            loop.run_until_complete(asyncio.sleep(0))
+        assert seen == ["it is told, too"]
+    finally:
+        loop.close()
 
 
 def test_another_error_stays_in_the_task(run: Callable[[Act], None]) -> None:
