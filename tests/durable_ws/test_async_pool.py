@@ -276,9 +276,9 @@ def test_who_is_told_together_publishes_together(count: int, pieces: list[int]) 
             take_in(jobs)
 
         def hear(events: Any) -> None:
+            loop.call_soon(seen.append, "the next turn")
             heard(events)
             seen.append("all is dealt with")
-            loop.call_soon(seen.append, "the next turn")
 
         pool._links.take_in = note  # type: ignore[method-assign]
         session = pool._links.all[0]._connection
