@@ -266,13 +266,13 @@ def test_the_window() -> None:
     with contextlib.closing(Desk(window=2)) as desk:
         writes: list[int] = []
         send = desk.loan._send
-        desk.loan._send = lambda data: (writes.append(len(data)), send(data))[1]
+        desk.loan._send = lambda data: (send(data), writes.append(len(data)))[0]
         threads = [desk.begin(name) for name in "abcd"]
         assert received_by(desk.peer) == frames_of(threads[0].job) + frames_of(threads[1].job)
         assert list(desk.loan._outbox) == [desk.loan._by_id["c"], desk.loan._by_id["d"]]
         desk.peer.sendall(ack(TAG + 1))
         assert by_the_loan(threads[1].result(), "b")
-        until(lambda: TAG + 2 in desk.loan._written, "the next one is written")
+        until(lambda: len(writes) == 3, "the next one is written")
         assert received_by(desk.peer) == frames_of(threads[2].job)
         desk.peer.sendall(ack(TAG + 2, multiple=True))
         until(lambda: TAG + 3 in desk.loan._written, "the last one is written")
