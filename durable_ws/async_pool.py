@@ -206,7 +206,7 @@ class AsyncPool:
             self._links.take_in((job,))  # nobody else is at it: one more round of the loop would gain nothing
         else:  # with what else is submitted in this round of the loop, or by who is woken now: one write for all of it
             self._inbox.append(job)
-            if not (self._woken or self._waiters.waking):
+            if not self._woken:
                 self._woken = True
                 self.loop.call_soon(self._take_in_last)
             elif len(self._inbox) >= _ONE_WRITE:
@@ -217,6 +217,7 @@ class AsyncPool:
             if not future.done():
                 future.set_exception(InvalidState())
         self._take_in()
+        self._links.join()  # or nobody would tell that a lone message is confirmed
         if not self._links.is_idle:
             self._idle = self.loop.create_future()
             await asyncio.wait([self._idle], timeout=timeout_s)

@@ -31,8 +31,6 @@ class Waiters:
         self._on_woken = on_woken
         self._told: deque[tuple[Callable[[Any], object], Any, Context]] = deque()
         self._due = False  # the loop will call _in_next_turn
-        self.waking = False
-        """Whether tasks go on at present, at the end of a callback, and ``on_woken`` is called whatever happens."""
 
     def wake(self, wake: Callable[[_T], object], told: _T, context: Context) -> None:
         """Have ``wake(told)`` called in a context; see the class."""
@@ -50,7 +48,6 @@ class Waiters:
     def go_on(self) -> None:
         """Wake who was told by now; the last that a callback of the loop does."""
         if self._told:
-            self.waking = self._due
             self._wake_all()
 
     def _wake_all(self) -> None:
@@ -63,11 +60,9 @@ class Waiters:
                 context.run(wake, one)
                 del wake, one, context  # as an error that was told has this frame among those of its traceback
         except BaseException as exc:  # noqa: BLE001 - see _end
-            self.waking = False
             self._call_soon()
             self._end(exc)
         else:
-            self.waking = False
             self._on_woken()
 
     def _call_soon(self) -> None:

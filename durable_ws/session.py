@@ -67,7 +67,7 @@ class Session(asyncio.BufferedProtocol):
         on_end: Callable[[End], None],
         on_writable: Callable[[], None],
         on_expected: Callable[[], None],
-        on_heard: Callable[[], None] = lambda: None,
+        on_heard: Callable[[], None],
     ) -> None:
         self.connection = Connection(address.offer())
         self._buffer = memoryview(bytearray(_RECEIVE_BYTES))

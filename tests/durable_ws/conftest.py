@@ -261,13 +261,13 @@ def link(make_link: Callable[[str], Link], url: str) -> Link:
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
-def each_loop(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Run the test on loops of asyncio's own, and on those that many web servers take instead."""
+def each_loop(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test on loops of asyncio's own, and on those that many web servers take instead; which it is."""
     if request.param == "uvloop":
         if sys.platform == "win32":
             pytest.skip("there is no uvloop for Windows")
         asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
-    yield
+    yield request.param
     asyncio.set_event_loop_policy(None)
 
 

@@ -36,11 +36,11 @@ if hasattr(asyncio, "eager_task_factory"):  # 3.12
 
 
 @pytest.fixture(params=KINDS)
-def run(request: pytest.FixtureRequest) -> Callable[[Act], None]:
+def run(request: pytest.FixtureRequest, each_loop: str) -> Callable[[Act], None]:
     """Run it with tasks of that kind, on a loop that says what goes wrong behind the back."""
 
     def run(act: Act) -> None:
-        if request.param == "eager" and type(asyncio.get_event_loop_policy()).__module__.startswith("uvloop"):
+        if (request.param, each_loop) == ("eager", "uvloop"):
             pytest.skip("what uvloop asks of a task factory, not every release of Python 3.13 has")
 
         async def main() -> None:

@@ -14,7 +14,7 @@ from durable_ws.async_waiters import Waiters
 pytestmark = pytest.mark.usefixtures("each_loop")
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
-OWNER = ("owner", False)
+OWNER = "owner"
 
 
 class Noted:
@@ -22,13 +22,13 @@ class Noted:
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
-        self.waiters = Waiters(asyncio.get_running_loop(), lambda: self.seen.append(("owner", self.waiters.waking)))
+        self.waiters = Waiters(asyncio.get_running_loop(), lambda: self.seen.append(OWNER))
 
     def tell(self, *names: str, then: Callable[[], object] = lambda: None) -> None:
         """Wake some of these names, who do something then."""
 
         def go_on(told: str) -> None:
-            self.seen.append((told, WHO.get(), self.waiters.waking))
+            self.seen.append((told, WHO.get()))
             then()
 
         for name in names:
@@ -62,7 +62,7 @@ def test_they_go_on_at_the_end_of_the_callback() -> None:
             noted.tell("a", "b")
             assert noted.seen == []
             noted.waiters.go_on()
-            assert noted.seen == [("a", "a", True), ("b", "b", True), OWNER]
+            assert noted.seen == [("a", "a"), ("b", "b"), OWNER]
             assert await noted.next_turn() == [OWNER]
             assert await noted.next_turn() == []
 
@@ -81,12 +81,12 @@ def test_nobody_was_told() -> None:
 
 
 def test_told_elsewhere() -> None:
-    """They go on in the loop's next turn, once, and what they publish then is not the owner's to write."""
+    """They go on in the loop's next turn, once, and then the owner is called."""
 
     async def act(noted: Noted) -> None:
         for _ in range(2):
             noted.tell("a", "b")
-            assert await noted.next_turn() == [("a", "a", False), ("b", "b", False), OWNER]
+            assert await noted.next_turn() == [("a", "a"), ("b", "b"), OWNER]
             assert await noted.next_turn() == []
 
     run(act)
@@ -103,8 +103,8 @@ def test_told_by_one_who_goes_on(at_once: bool) -> None:
             noted.waiters.go_on()
         else:
             await noted.next_turn()
-        assert noted.seen == [("a", "a", at_once), ("b", "b", at_once), OWNER]
-        assert await noted.next_turn() == [("c", "c", False), OWNER]
+        assert noted.seen == [("a", "a"), ("b", "b"), OWNER]
+        assert await noted.next_turn() == [("c", "c"), OWNER]
 
     run(act)
 
@@ -114,7 +114,6 @@ def test_whoever_runs_the_loop_meanwhile() -> None:
 
     async def act(noted: Noted) -> None:
         def turn_of_the_loop() -> None:
-            assert noted.waiters.waking
             (handle,) = handles
             handle()
 
@@ -123,7 +122,7 @@ def test_whoever_runs_the_loop_meanwhile() -> None:
         noted.tell("a", then=turn_of_the_loop)
         noted.tell("b")
         noted.waiters.go_on()
-        assert noted.seen == [("a", "a", True), ("b", "b", True), OWNER, OWNER]
+        assert noted.seen == [("a", "a"), ("b", "b"), OWNER, OWNER]
 
     run(act)
 
@@ -168,9 +167,8 @@ def test_one_who_ends_the_loop(error: type[BaseException], way: str) -> None:
             loop.run_forever()
         assert caught.value is struck
         loop.run_until_complete(asyncio.sleep(0))
-        told = [("a", "a", way == "at the end"), ("b", "b", False), ("c", "c", False)]
+        told = [("a", "a"), ("b", "b"), ("c", "c")]
         assert noted.seen[:3] == ([] if way == "at once" else told)
         assert set(noted.seen[3:]) == (set() if way == "at once" else {OWNER})
-        assert not noted.waiters.waking
     finally:
         loop.close()

@@ -971,7 +971,8 @@ def test_closed_while_it_is_lone_on_a_loop() -> None:
         assert not closing.done()
         broker.talks[-1].say(1, commands.Basic.Ack(2))
         assert (await call).attempts == 1
-        await closing
+        async with asyncio.timeout(WAIT_S / 2):  # and not for as long as it might
+            await closing
 
     play(act)
 
