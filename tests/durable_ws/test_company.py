@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +17,7 @@ import durable_ws.lender
 import durable_ws.loan
 from durable_ws import NotSent, OutcomeUnknown, Publisher, Receipt, Unroutable
 from durable_ws.loan import CAN_LEND
+from durable_ws.outcome import Call
 from durable_ws.shared_loan import SharedLoan
 from tests.durable_ws.fake_broker import WAIT_S, Talk
 from tests.durable_ws.test_lending import (
@@ -83,17 +84,31 @@ def shared(publisher: Publisher) -> SharedLoan:
         for thread in [Background(lambda name=name: work(name)) for name in "abc"]:  # type: ignore[misc]
             thread.result()
         loan = pool._lender.loan
+    while pool._under_way:  # the last that came by the I/O thread is yet to be counted off
+        assert time.monotonic() < end
+        time.sleep(0.001)
     return loan
 
 
 def waiting(publisher: Publisher, broker: Broker, loan: SharedLoan, names: str = "xyz") -> list[Background]:
-    """Threads that have published by the loan, in this order, and wait for their confirms, which are withheld."""
+    """Threads that have published by the loan, in this order, and wait for their confirms, which are withheld.
+
+    None of them writes any more, not even what another one leaves to it.
+    """
     broker.confirms = False
-    threads = []
+    threads, waits, wait = [], threading.Semaphore(0), loan._wait
+
+    def note(call: Call, lane: Hashable, timeout_s: float) -> None:
+        waits.release()
+        wait(call, lane, timeout_s)
+
+    loan._wait = note  # type: ignore[method-assign]
     for name in names:
         heard = len(broker.bodies)
         threads.append(Background(lambda name=name: publisher.publish(name, message_id=name)))  # type: ignore[misc]
         broker.written(heard + 1)
+        assert waits.acquire(timeout=WAIT_S)
+    loan._wait = wait  # type: ignore[method-assign]
     assert loan.under_way == len(names)
     return threads
 
