@@ -6,7 +6,7 @@ import asyncio
 import re
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,22 @@ def with_threads(url: str, payloads: list[Any], **options: Any) -> list[Receipt]
 
 def with_asyncio(url: str, payloads: list[Any], **options: Any) -> list[Receipt]:
     """The same, by the one for asyncio."""
-
-    async def main() -> list[Receipt]:
-        async with AsyncPublisher(url, EXCHANGES, **{**OPTIONS, **options}) as publisher:
-            return [await publisher.publish(payload) for payload in payloads]
-
-    return asyncio.run(main())
+    return asyncio.run(_publish_all(url, payloads, options))
 
 
-both = pytest.mark.parametrize("publish_all", [with_threads, with_asyncio])
+def with_uvloop(url: str, payloads: list[Any], **options: Any) -> list[Receipt]:
+    """The same, on the loop that many web servers take, which has sockets and TLS of its own."""
+    uvloop = pytest.importorskip("uvloop", reason="there is no uvloop for Windows")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_publish_all(url, payloads, options))
+
+
+async def _publish_all(url: str, payloads: list[Any], options: dict[str, Any]) -> list[Receipt]:
+    async with AsyncPublisher(url, EXCHANGES, **{**OPTIONS, **options}) as publisher:
+        return [await publisher.publish(payload) for payload in payloads]
+
+
+each_way = pytest.mark.parametrize("publish_all", [with_threads, with_asyncio, with_uvloop])
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +76,7 @@ def files(authority: trustme.CA, tmp_path: Path) -> dict[str, Path]:
     return found
 
 
-@both
+@each_way
 def test_tls(publish_all: PublishAll, server_tls: ssl.SSLContext, files: dict[str, Path]) -> None:
     """``cacertfile`` says whom to trust; a megabyte goes through."""
     with FakeBroker(tls=server_tls) as broker:
@@ -85,16 +92,19 @@ def test_tls_by_ssl_options(server_tls: ssl.SSLContext, files: dict[str, Path]) 
         assert with_threads(f"{broker.url}?ssl_options={options}".replace(" ", ""), ["a"])[0].attempts == 1
 
 
-def test_a_certificate_of_another_host(server_tls: ssl.SSLContext, files: dict[str, Path]) -> None:
+@each_way
+def test_a_certificate_of_another_host(
+    publish_all: PublishAll, server_tls: ssl.SSLContext, files: dict[str, Path]
+) -> None:
     """It is refused at once, and no password is sent."""
     with FakeBroker(tls=server_tls) as broker:
         url = broker.url.replace("localhost", "127.0.0.1") + f"?cacertfile={files['cacertfile']}"
         with pytest.raises(Refused, match=r"the broker's certificate can't be trusted: .*not valid for '127\.0\.0\.1'"):
-            with_threads(url, ["a"])
+            publish_all(url, ["a"])
         assert broker.of(commands.Connection.StartOk) == []
 
 
-@both
+@each_way
 def test_external(publish_all: PublishAll, server_tls: ssl.SSLContext, files: dict[str, Path]) -> None:
     """The client's certificate logs in; no name and no password are said."""
     server_tls.verify_mode = ssl.CERT_REQUIRED
@@ -105,15 +115,16 @@ def test_external(publish_all: PublishAll, server_tls: ssl.SSLContext, files: di
         assert (told.mechanism, told.response) == ("EXTERNAL", "")
 
 
-def test_a_login_that_is_not_offered() -> None:
+@each_way
+def test_a_login_that_is_not_offered(publish_all: PublishAll) -> None:
     """A broker without PLAIN is told from one that refuses the password, at once; it never hears it."""
     with FakeBroker(mechanisms="EXTERNAL") as broker:
         with pytest.raises(Refused, match="the broker has no PLAIN login, only EXTERNAL"):
-            with_threads(broker.url, ["a"])
+            publish_all(broker.url, ["a"])
         assert broker.of(commands.Connection.StartOk) == []
 
 
-@both
+@each_way
 def test_the_second_host(publish_all: PublishAll, closed_port: int) -> None:
     """Where the first can't be reached the second is taken, without a pause in between."""
     with FakeBroker() as broker:
@@ -136,11 +147,12 @@ def test_from_host_to_host() -> None:
         assert [len(broker.of(commands.Basic.Publish)) for broker in (first, second)] == [1, 1]
 
 
-def test_no_host_at_all(closed_port: int) -> None:
+@each_way
+def test_no_host_at_all(publish_all: PublishAll, closed_port: int) -> None:
     """The error tells of one of them, by the deadline."""
     at = f"127.0.0.1:{closed_port}"
     with pytest.raises(NotSent, match=rf"can't connect: \[Errno \d+\] Connection refused \({re.escape(at)}\)"):
-        with_threads(f"amqp://{at},{at}", ["a"], timeout=0.5)
+        publish_all(f"amqp://{at},{at}", ["a"], timeout=0.5)
 
 
 def beat_back(talk: Talk, channel: int, one: Frame) -> bool:
@@ -223,7 +235,7 @@ def test_blocked_for_too_long() -> None:
         assert len(broker.talks) == 2
 
 
-@both
+@each_way
 def test_a_body_larger_than_a_frame(publish_all: PublishAll) -> None:
     """It goes in as many frames as it takes, none of them larger than agreed; the lower limit counts."""
     text = bytes(range(256)) * 50
@@ -245,7 +257,7 @@ def test_properties_larger_than_a_frame() -> None:
         assert [future.result(WAIT_S).attempts for future in (futures[0], futures[2])] == [1, 1]
 
 
-@both
+@each_way
 def test_a_channel_that_the_broker_closes(publish_all: PublishAll) -> None:
     """The exchange is gone: it is declared again on the same connection, and the message published again."""
     closed = threading.Event()
@@ -264,7 +276,7 @@ def test_a_channel_that_the_broker_closes(publish_all: PublishAll) -> None:
         assert len(broker.of(commands.Channel.CloseOk)) == 1
 
 
-@both
+@each_way
 def test_an_access_that_is_refused(publish_all: PublishAll) -> None:
     """Who may not write there is told so, in the broker's words."""
 
@@ -307,27 +319,48 @@ def test_a_broker_that_allows_one_channel() -> None:
         with_threads(broker.url, ["a"])
 
 
-def test_a_broker_that_does_not_read() -> None:
-    """What the socket does not take is not written: those messages are certainly not sent, and said to be so."""
-    hold = threading.Event()
+@pytest.fixture
+def deaf() -> Iterator[FakeBroker]:
+    """A broker that does not read on once it has heard of a second message."""
+    go_on = threading.Event()
 
     def stop_reading(talk: Talk, _channel: int, one: Frame) -> bool:
         if not isinstance(one, commands.Basic.Publish) or len(talk.of(commands.Basic.Publish)) < 2:
             return False
-        hold.wait(WAIT_S)
+        go_on.wait(2 * WAIT_S)
         return True
 
     with FakeBroker(stop_reading) as broker:
-        publisher = Publisher(broker.url, EXCHANGES, **{**OPTIONS, "close_timeout_s": 0.1}, heartbeat_s=0)
+        yield broker
+        go_on.set()
+
+
+def in_the_order_of_the_calls(errors: list[BaseException | None]) -> bool:
+    """Whether first come those that may have been written, then those that were not, and there are both."""
+    kinds = [type(error) for error in errors]
+    return set(kinds) == {OutcomeUnknown, NotSent} and kinds == sorted(kinds, key=[OutcomeUnknown, NotSent].index)
+
+
+def test_a_broker_that_does_not_read(deaf: FakeBroker) -> None:
+    """What the socket does not take is not written: those messages are certainly not sent, and said to be so."""
+    with Publisher(deaf.url, EXCHANGES, **OPTIONS, close_timeout_s=0.1, heartbeat_s=0) as publisher:
         publisher.publish("first")
         futures = [publisher.submit(b"x" * 1_000_000, timeout=2.0) for _ in range(40)]
-        errors = [future.exception(WAIT_S) for future in futures]
-        kinds = [type(error) for error in errors]
-        assert kinds == sorted(kinds, key=[OutcomeUnknown, NotSent].index), "in the order of the calls"
-        assert kinds[0] is OutcomeUnknown
-        assert kinds[-1] is NotSent
-        hold.set()
-        publisher.close()
+        assert in_the_order_of_the_calls([future.exception(WAIT_S) for future in futures])
+
+
+@pytest.mark.usefixtures("each_loop")
+def test_a_broker_that_does_not_read_what_a_loop_writes(deaf: FakeBroker) -> None:
+    """The same for asyncio, also where the loop writes when its turn is over."""
+
+    async def main() -> list[BaseException | None]:
+        async with AsyncPublisher(deaf.url, EXCHANGES, **OPTIONS, close_timeout_s=0.1, heartbeat_s=0) as publisher:
+            await publisher.publish("first")
+            futures = [await publisher.submit(b"x" * 1_000_000, timeout=2.0) for _ in range(40)]
+            await asyncio.wait(futures)
+            return [future.exception() for future in futures]
+
+    assert in_the_order_of_the_calls(asyncio.run(main()))
 
 
 @pytest.mark.parametrize(
