@@ -47,6 +47,7 @@ class ProxiedConnection:
         self._over: set[Direction] = set()
         self._ended = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
+        self._read_on: asyncio.StreamReader | None = None  # once it is cut behind bytes that pass
 
     @property
     def ended(self) -> bool:
@@ -82,12 +83,14 @@ class ProxiedConnection:
     async def run(self, target: tuple[str, int]) -> None:
         """Connect to the target and pass bytes on until both sides have ended or the connection is cut.
 
-        Returns once both sockets are closed: a side that is sent an orderly end first has to take what it was sent.
+        Returns once both sockets are closed: a side that is sent an orderly end first has to take what it was sent, and
+        one that was cut behind bytes of its own has to end.
         """
         cut = asyncio.create_task(self._ended.wait())
         try:
             if await self._connect(target, cut):
                 await self._pump_both(cut)
+                await self._discard()
             else:
                 self.cut(reset=True)
         finally:
@@ -215,8 +218,24 @@ class ProxiedConnection:
     def _cut_behind(self, direction: Direction, *, reset: bool) -> None:
         """Cut with bytes on their way: the side they went to gets an orderly end, which discards none of them."""
         for way, writer in self._writers.items():
-            _end(writer, reset=reset and way != direction)
+            if way == direction:
+                with contextlib.suppress(OSError, RuntimeError):  # it has gone by itself
+                    writer.write_eof()
+            else:
+                _end(writer, reset=reset)
+        self._read_on = self._readers["to_client" if direction == "to_broker" else "to_broker"]
         self._ended.set()
+
+    async def _discard(self) -> None:
+        """Read on from a side that was sent bytes and an end, until it ends, too.
+
+        To close a socket that has something unread, or to which something comes later, is to reset it (RFC 1122,
+        4.2.2.13), and who is reset may lose what it has not read yet.
+        """
+        if self._read_on is not None:
+            with contextlib.suppress(OSError):
+                while await self._read_on.read(_CHUNK_BYTES):
+                    pass
 
 
 def _end(writer: asyncio.StreamWriter, *, reset: bool) -> None:

@@ -264,6 +264,22 @@ def test_an_ended_connection_is_not_cut_again(link: Link) -> None:
     wait_until(lambda: link.proxy.connections == 0, "the connection is over")
 
 
+def test_what_passes_before_a_cut_arrives_whatever_is_on_its_way_back(link: Link) -> None:
+    """The broker has the ack, though it has more to say than the tab takes, and goes on to speak."""
+    pair = link.connect()
+    one = message(1, 60_000)
+    sent = fill(pair.broker, one)
+    with link.fault("cut_after_ack"):
+        pair.client.sendall(ack(1))
+        wait_until(lambda: link.proxy.carried == 0, "it is cut")
+        pair.broker.sendall(one[sent % len(one) :])
+        assert ending(pair.broker) == ("fin", ack(1))
+        assert link.proxy.connections == 1
+        pair.broker.close()
+        wait_until(lambda: link.proxy.connections == 0, "both sides have ended")
+    assert len(ending(pair.client)[1]) <= sent
+
+
 # --- targets -------------------------------------------------------------------------------------
 
 
