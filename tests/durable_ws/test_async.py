@@ -77,8 +77,8 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 
 def under_way(publisher: AsyncPublisher) -> int:
-    """How many messages are."""
-    return 0 if publisher._pool is None else publisher._pool._under_way
+    """How many messages are, one that is alone among them."""
+    return publisher.health().under_way
 
 
 @pytest.mark.parametrize("name", ["__init__", "publish", "submit", "publish_many", "batch", "close"])
