@@ -445,7 +445,7 @@ def test_a_batch_that_is_cancelled(using: Using, link: Link, queues: Queues, que
     """Its messages are cancelled with it; the publisher goes on."""
 
     async def body(make: Make) -> None:
-        publisher = make(link.url, window=2)
+        publisher = make(link.url, window=2, max_connections=1)  # so that the last comes last
         await publisher.publish("first")
 
         async def work() -> None:
