@@ -182,6 +182,7 @@ class FakeBroker:
         self._ended = True
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port)).close()
+        self._threads[0].join()  # which accepts: no talk begins any more
         for talk in self.talks:
             with contextlib.suppress(OSError):
                 talk._peer.shutdown(socket.SHUT_RDWR)
