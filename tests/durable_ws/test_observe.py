@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from durable_ws import AsyncPublisher, ConfigError, Exchange, Health, NotSent, Observer, OutcomeUnknown, Refused
+from durable_ws import (
+    AsyncPublisher,
+    ConfigError,
+    Exchange,
+    Health,
+    NotSent,
+    Observer,
+    OutcomeUnknown,
+    Publisher,
+    Refused,
+)
 from durable_ws.observe import (
     Blocked,
     Connected,
@@ -55,6 +65,13 @@ async def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         await asyncio.sleep(0.005)
+
+
+def all_is_written(publisher: Publisher) -> None:
+    """Wait until the log of a publisher that was closed is complete."""
+    assert publisher._pool is not None
+    publisher._pool._scribe.join(WAIT_S)
+    assert not publisher._pool._scribe._thread.is_alive()
 
 
 # --- health ---------------------------------------------------------------------------------------
@@ -233,6 +250,7 @@ def test_a_broken_observer_harms_nothing(
     with link.fault("cut_before_confirm", down=False):
         publisher.publish("again")
     publisher.close()
+    all_is_written(publisher)
     assert len(queues.take(queue)) >= 51
     assert len(broken.of(MessageSettled)) == 51
     errors = [record for record in caplog.records if record.name == "durable_ws.telling"]
@@ -309,9 +327,7 @@ def test_the_log_of_a_life(make_publisher: MakePublisher, link: Link, caplog: py
         with link.fault("cut_before_confirm", down=False):
             publisher.publish("a")
         publisher.close()
-        assert publisher._pool is not None
-        publisher._pool._scribe.join(WAIT_S)
-        assert not publisher._pool._scribe._thread.is_alive(), "all is written"
+        all_is_written(publisher)
     records: list[Any] = told(caplog)
     assert [(record.event, record.levelname) for record in records] == [
         ("connected", "INFO"), ("lost", "WARNING"), ("pause", "INFO"), ("connected", "INFO"), ("closed", "INFO"),
