@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,7 +157,14 @@ def test_nobody_connects_for_nothing(make: Make, caplog: pytest.LogCaptureFixtur
         assert pool is not None
         wait(lambda: notes.of(Disconnected), "the end is seen")
         assert not publisher.health().connections
-        wait(lambda: pool._links[0]._retry is None, "the pause is over")
+
+        def look() -> bool:
+            """On the I/O thread, which is not amid the end then."""
+            told: Future[bool] = Future()
+            pool._loop.call_soon_threadsafe(lambda: told.set_result(pool._links[0]._retry is None))
+            return told.result(WAIT_S)
+
+        wait(look, "the pause is over")
         assert pool._links[0]._connection is None
         assert len(broker.talks) == 1
         assert publisher.publish("b").attempts == 1
