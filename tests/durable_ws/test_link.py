@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -553,17 +554,24 @@ def test_blocked_is_told(make: Make, wait: Wait) -> None:
         assert notes.of(Unblocked) == [Unblocked(**at)]
 
 
-def test_each_message_has_its_own_deadline(make: Make, closed_port: int, wait: Wait) -> None:
+def test_each_message_has_its_own_deadline(
+    make: Make, closed_port: int, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever their order, each is told at its own, and not before."""
     notes = Outcomes()
     publisher = make(f"amqp://127.0.0.1:{closed_port}", max_connections=1, observer=notes)
     publisher.submit("a", message_id="last", timeout=LONG_S)
     wait(lambda: publisher.health().trouble, "an attempt has ended")
+    pool, go_on = publisher._pool, threading.Event()
+    assert pool is not None
+    pool._loop.call_soon_threadsafe(go_on.wait, WAIT_S)
     began = time.monotonic()
-    futures = [
-        publisher.submit("a", message_id=name, timeout=began + at - time.monotonic())
-        for name, at in (("c", 3.0), ("a", 1.0), ("b", 2.0))
-    ]
+    with monkeypatch.context() as at_once:  # however long it takes
+        at_once.setattr("durable_ws.pool.time", SimpleNamespace(monotonic=lambda: began))
+        futures = [
+            publisher.submit("a", message_id=name, timeout=at) for name, at in (("c", 3.0), ("a", 1.0), ("b", 2.0))
+        ]
+    go_on.set()
     for future in futures:
         with pytest.raises(NotSent, match=r"can't connect: \[Errno \d+\] Connection refused"):
             future.result(WAIT_S)
