@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import select
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -24,6 +25,9 @@ from conformance.world.broker.base import Broker
 from conformance.world.network.proxy import Network
 from conformance.world.publisher.choose import chosen_publisher
 from conformance.world.tab.base import TabBehaviour
+from conformance.world.tab.message import TabMessage
+from conformance.world.tab.session import Session
+from conformance.world.tab.websocket import WebSocketLink
 
 
 def _played(verdict: str) -> Played:
@@ -86,6 +90,27 @@ def network() -> Iterator[Network]:
         yield network
 
 
+@pytest.fixture
+def heeds_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page handles nothing more once its connection was cut, however late it reads that its session is over."""
+    handle = Session.handle
+
+    def heeding(self: Session, message: TabMessage) -> bool:
+        return not _is_cut(self) and handle(self, message)
+
+    monkeypatch.setattr(Session, "handle", heeding)
+
+
+def _is_cut(session: Session) -> bool:
+    assert isinstance(session.link, WebSocketLink)
+    connection = None if session.link._socket is None else session.link._socket.sock
+    if connection is None or connection.fileno() < 0:
+        return True
+    looks = select.poll()
+    looks.register(connection, select.POLLRDHUP)
+    return bool(looks.poll(0))  # an end or a reset
+
+
 def _acks_first(world: World) -> World:
     return replace(world, behaviour=TabBehaviour(ack_first=True, delay_s=0.02))
 
@@ -96,6 +121,7 @@ def _drops_one_in_200(world: World) -> World:
 
 @pytest.mark.broker
 @pytest.mark.timeout(400)
+@pytest.mark.usefixtures("heeds_cuts")
 @pytest.mark.parametrize("plant", [_acks_first, _drops_one_in_200], ids=["tab-acks-first", "drops-one-in-200"])
 def test_a_planted_loss_is_found_and_shrunk(plant: Callable[[World], World], broker: Broker, network: Network) -> None:
     """Within the plays of a default budget, however slow the machine; to at most six steps."""
