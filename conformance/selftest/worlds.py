@@ -370,7 +370,7 @@ _BROKEN = (
         id="tab-gives-up",
         why="The page takes the ERROR that its queue was deleted for the end, and never subscribes again.",
         behaviour=TabBehaviour(gives_up=True),
-        pace=Pace(subscribe_s=3.0),
+        pace=Pace(subscribe_s=10.0),
         checks=("administrator/queue-deleted-while-subscribed",),
         kind="lost",
         cause="never-resubscribed",

@@ -35,6 +35,11 @@ def test_there_are_enough_worlds_by_version() -> None:
         assert of_settings.count("certified") >= 4
 
 
+def test_no_world_hangs_on_a_quick_subscription() -> None:
+    """A tab of a broken world has to be there before it can lose anything, on a busy machine, too."""
+    assert min(world.pace.subscribe_s for world in WORLDS.values()) >= 10.0
+
+
 @pytest.mark.broker
 def test_a_world_goes_and_takes_its_policies_with_it(broker: Broker) -> None:
     """Red for the right cause, and nothing is left at the broker."""
