@@ -20,6 +20,7 @@ import pytest
 from conformance.catalogue.select import all_checks
 from conformance.world.broker.base import Broker
 from conformance.world.tab.page import Page
+from tests.world.network.wire import wait_until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run, Start
@@ -279,12 +280,12 @@ def test_publish_lines_and_be_the_tab_that_gets_them(
     subprocess.run([sys.executable, "-c", publish, addresses.amqp, namespace, "one", "two", "three"], check=True)
     assert first.end() == 0
     assert first.out == ["a.b  one\n", "a.b  two\n"]
-    assert broker.ready_count(f"{namespace}-t") == 1
+    wait_until(lambda: broker.ready_count(f"{namespace}-t") == 1, "the third is in the queue again")
     second = start(*tab, "--count", "1", "--json")
     told = json.loads(second.until("three"))
     assert (told["body"], told["routing_key"]) == ("three", "a.b")
     assert second.end() == 0
-    assert broker.ready_count(f"{namespace}-t") == 0
+    wait_until(lambda: broker.ready_count(f"{namespace}-t") == 0, "the third was acked")
     third = start(*tab)
     third.until("subscribed to")
     assert third.end(signal.SIGTERM) == 0
