@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -64,7 +64,13 @@ class Desk:
             window=window,
             give_back=self._take_back,
         )
+        self.waits: list[Call] = []  # those whose threads are past the write
+        self._wait, self.loan._wait = self.loan._wait, self._note  # type: ignore[method-assign]
         self._lock = threading.RLock()
+
+    def _note(self, call: Call, lane: Hashable, timeout_s: float) -> None:
+        self.waits.append(call)
+        self._wait(call, lane, timeout_s)
 
     def _take_back(self, loan: Loan) -> None:
         self.given_back.append(loan)
@@ -120,9 +126,9 @@ class Background(threading.Thread):
 
     @property
     def waits(self) -> bool:
-        """Whether its message is on its way, and somebody reads."""
-        loan = self._desk.loan
-        return self.job.message.message_id in loan._by_id and not loan._reads and HERE in loan._free
+        """Whether it is past the write, and somebody reads."""
+        job = self._desk.loan._by_id.get(self.job.message.message_id)
+        return job is not None and job.future in self._desk.waits and not self._desk.loan._reads
 
     def result(self) -> Receipt | BaseException | None:
         """What came of it."""
@@ -422,7 +428,7 @@ def test_the_socket_takes_a_part(desk: Desk) -> None:
     first = Background(desk, make_job(bytes(range(256)) * 240, message_id="a"))
     until(lambda: desk.loan.ended, "it has ended")
     second = Background(desk, make_job(message_id="b"))
-    until(lambda: desk.loan.under_way == 2, "the second is here")
+    until(lambda: desk.loan._outbox, "the second is here")
     assert desk.end()
     assert [first.result(), second.result()] == [BY_THE_IO_THREAD] * 2
     loan = desk.loan
@@ -723,9 +729,7 @@ def test_a_thread_is_held_up(desk: Desk, work: str) -> None:
     second = Background(desk, make_job(message_id="b"))
     assert held.wait(WAIT_S)
     third = Background(desk, make_job(message_id="c"))
-    until(lambda: desk.loan.under_way == 3, "all are here")
-    if work == "_recv":
-        until(lambda: len(desk.loan._written) == 3, "all are written")
+    until(lambda: third.waits and (second.waits or work == "_send"), "all are here")
     assert not desk.end()
     burden = desk.loan.rescue()
     assert sorted(job.message.message_id for job in burden.jobs) == ["a", "b", "c"]
