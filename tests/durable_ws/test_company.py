@@ -223,8 +223,8 @@ def test_slow_confirms(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 20)
     broker.confirms = False
     thread = Background(lambda: publisher.publish("x"))
-    wait(lambda: lender.loan is None, "the loan has ended")
-    assert lender._from == 2 * before
+    wait(lambda: lender._from == 2 * before, "the loan has ended")
+    assert lender.loan is None
     broker.wait(lambda: broker.bodies[-1] == "x", "it is written")
     broker.talks[0].say(1, commands.Basic.Ack(len(broker.bodies)))
     assert thread.result().attempts == 1
