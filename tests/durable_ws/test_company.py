@@ -245,11 +245,10 @@ def test_it_was_worth_it(broker: Broker, make: Make, monkeypatch: pytest.MonkeyP
     shared(publisher)
 
 
-def test_the_deadline_of_one(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_deadline_of_one(broker: Broker, make: Make) -> None:
     """It is told in time, whoever reads; the others go on."""
     publisher = make()
     loan = shared(publisher)
-    monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 1000)  # who reads is not woken by what another thread reads
     threads = waiting(publisher, broker, loan)
     heard = len(broker.bodies)
     late = Background(lambda: publisher.publish("late", timeout=0.05))
