@@ -375,7 +375,7 @@ def test_the_io_thread_ends(broker: Broker, make: Make, monkeypatch: pytest.Monk
     loan._window = 2
     threads = waiting(publisher, broker, loan, "xy")
     unwritten = Background(lambda: publisher.publish("z"))
-    wait(lambda: loan.under_way == 3, "it is in the outbox")
+    wait(lambda: loan._outbox, "it is in the outbox")
     end_io_thread(publisher)
     broker.talks[0].hang_up()
     for thread in threads:
