@@ -144,10 +144,11 @@ def lent(publisher: Publisher, count: int = 9) -> Loan:
     """Publish until the connection is lent: the first message finds none, and is followed by eight in a row."""
     for number in range(count):
         assert publisher.publish(f"before {number}").attempts == 1
-    if durable_ws.lender._UNUSED_S < LONG_S:  # it may have ended already
-        while pool_of(publisher)._lender.loan is None:
-            assert publisher.publish("before").attempts == 1
-    return loan_of(publisher)
+    lender = pool_of(publisher)._lender
+    while (loan := lender.loan) is None:
+        assert durable_ws.lender._UNUSED_S < LONG_S, "else it has not ended already"
+        assert publisher.publish("before").attempts == 1
+    return loan
 
 
 class Background(threading.Thread):
