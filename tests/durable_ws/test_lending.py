@@ -388,26 +388,26 @@ def test_nobody_publishes_for_a_while(broker: Broker, make: Make, wait: Wait) ->
     assert len(broker.talks) == 1
 
 
-def test_slow_confirms(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_confirms(broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait) -> None:
     """They end the loan, and the message is not written again."""
     monkeypatch.setattr(durable_ws.loan, "_PATIENCE_MS", 20)
     publisher = make()
     lent(publisher)
     broker.confirms = False
-    timers: list[threading.Timer] = []
+    lender = pool_of(publisher)._lender
     tags = iter(range(10, 1000))
 
     def confirm_late(talk: Talk, channel: int, one: Frame) -> bool:
         if isinstance(one, body.ContentBody):
-            timers.append(threading.Timer(0.05, talk.say, (channel, commands.Basic.Ack(next(tags)))))
-            timers[-1].start()
+            wait(lambda: lender.loan is None, "the loan has ended, or there was none")
+            talk.say(channel, commands.Basic.Ack(next(tags)))
         return False
 
     broker.answer = confirm_late
     first = publisher.publish("slow")
     assert first.attempts == 1
-    assert first.latency_s >= 0.05
-    assert pool_of(publisher)._lender.loan is None
+    assert first.latency_s >= 0.02
+    assert lender.loan is None
     assert [publisher.publish("slow").attempts for _ in range(20)] == [1] * 20
     assert broker.bodies[9:] == ["slow"] * 21
     assert len(broker.talks) == 1
