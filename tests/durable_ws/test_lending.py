@@ -939,7 +939,7 @@ class Held:
 @pytest.mark.parametrize("confirmed", [True, False])
 @pytest.mark.parametrize("written", [True, False])
 def test_a_thread_that_is_held_up(  # noqa: PLR0913, RUF100
-    broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, written: bool, confirmed: bool
+    broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch, wait: Wait, written: bool, confirmed: bool
 ) -> None:
     """Others go on without it, on a new connection; and so does it, in the end, and says the truth."""
     publisher = make()
@@ -948,6 +948,8 @@ def test_a_thread_that_is_held_up(  # noqa: PLR0913, RUF100
     held = Held(publisher, monkeypatch, written=written)
     if written:
         broker.written(10)
+    if written and confirmed:
+        wait(lambda: loan._poll(0), "the confirm has come")
     broker.confirms = True
     before = time.monotonic()
     others = [Background(lambda: publisher.publish("other")) for _ in range(2)]
