@@ -1009,6 +1009,7 @@ def test_what_is_not_written_on_a_broken_connection(
     broker: Broker, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message that waits while a thread finds the connection broken was never written there, and says so."""
+    monkeypatch.setattr(durable_ws.lender, "_AT_WORK_S", LONG_S)
     publisher = make()
     lent(publisher)
     held = Held(publisher, monkeypatch, written=False)
