@@ -1026,11 +1026,12 @@ def test_held_up_for_a_moment(broker: Broker, make: Make, monkeypatch: pytest.Mo
     publisher = make()
     loan = lent(publisher)
     held = Held(publisher, monkeypatch, written=True)
-    future = publisher.submit("other")
-    monkeypatch.setattr(durable_ws.lender, "_AT_WORK_S", LONG_S)
-    wait(lambda: loan.wanted, "the I/O thread has looked")
-    assert not future.done()
     pool = pool_of(publisher)
+    limit_of_use = pool._lender._timer
+    future = publisher.submit("other")
+    wait(lambda: pool._lender._timer is not limit_of_use, "the I/O thread has looked")
+    assert loan.wanted
+    assert not future.done()
     turn, limit = pool._turn, pool._lender._timer
     third = publisher.submit("third")
     wait(lambda: pool._turn > turn, "it has looked again")
