@@ -155,12 +155,22 @@ def test_who_waits_is_woken(broker: FakeBroker, make: Make, monkeypatch: pytest.
         waits.append(size)
         wait_for_room(pool, size, timeout_s)
 
+    looks: list[None] = []  # in vain
+    admits = Pool._admits
+
+    def look(pool: Pool, size: int) -> bool:
+        admitted = admits(pool, size)
+        if not admitted:
+            looks.append(None)
+        return admitted
+
     monkeypatch.setattr(Pool, "_wait_for_room", note)
+    monkeypatch.setattr(Pool, "_admits", look)
     publisher = make(window=2, max_connections=1)
     futures = [publisher.submit("a"), publisher.submit("a")]
     receipts: list[Receipt] = []
     threads = [in_thread(lambda: receipts.append(publisher.publish("b"))) for _ in range(4)]
-    wait(lambda: len(pool_of(publisher)._waiters) == 4, "they wait")
+    wait(lambda: len(looks) == 2 * 4, "they have looked for room, once more as they begin to wait, and wait")
     ack(broker, 1)
     written(broker, 3)
     assert len(pool_of(publisher)._waiters) == 3
