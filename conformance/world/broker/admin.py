@@ -13,6 +13,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from conformance.errors import HarnessError
+from conformance.world.broker.amqp_connection import open_amqp
 from conformance.world.broker.amqp_errors import AMQP_ERRORS
 from conformance.world.broker.declared import Declared, learn
 
@@ -145,7 +146,7 @@ class Admin:
 
     def _open_channel(self) -> BlockingChannel:
         if self._connection is None or not self._connection.is_open:
-            self._connection = pika.BlockingConnection(self._parameters)
+            self._connection = open_amqp(self._parameters)
             self._channel = None
         if self._channel is None or not self._channel.is_open:
             self._channel = self._connection.channel()

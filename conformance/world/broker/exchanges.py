@@ -8,6 +8,7 @@ import pika
 
 from conformance.contract.model import Exchange
 from conformance.errors import HarnessError
+from conformance.world.broker.amqp_connection import open_amqp
 from conformance.world.broker.amqp_errors import AMQP_ERRORS
 
 __all__ = ["declare_exchanges"]
@@ -22,7 +23,7 @@ def declare_exchanges(amqp_url: str, exchanges: Iterable[Exchange]) -> None:
         HarnessError: the broker refused (another type under this name, no permission) or can't be reached.
     """
     try:
-        connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+        connection = open_amqp(pika.URLParameters(amqp_url))
     except AMQP_ERRORS as exc:
         raise HarnessError(f"the exchanges can't be declared: no connection ({exc or type(exc).__name__})") from exc
     try:

@@ -11,6 +11,7 @@ from pika.exceptions import ProbableAccessDeniedError, ProbableAuthenticationErr
 
 from conformance.errors import BrokerUnavailable
 from conformance.stomp.session import ClientSession, Connected, ErrorReceived
+from conformance.world.broker.amqp_connection import open_amqp
 from conformance.world.broker.amqp_errors import AMQP_ERRORS
 
 __all__ = ["amqp_answers", "redacted", "web_stomp_answers"]
@@ -41,7 +42,7 @@ def amqp_answers(url: str, *, timeout_s: float = _TIMEOUT_S) -> None:
         parameters = pika.URLParameters(url)
         parameters.socket_timeout = parameters.blocked_connection_timeout = timeout_s
         parameters.stack_timeout = 2 * timeout_s
-        pika.BlockingConnection(parameters).close()
+        open_amqp(parameters).close()
     except ProbableAuthenticationError as exc:
         raise BrokerUnavailable(
             f"{where}: the broker refuses user or password. Give the right ones in the URL."
