@@ -15,10 +15,11 @@ from pamqp import body as body_frames
 from pamqp import commands
 
 import durable_ws.async_pool
-from durable_ws import AsyncPublisher, Exchange, InvalidState, NotSent, OutcomeUnknown, PublishError
+from durable_ws import AsyncPublisher, Exchange, InvalidState, NotSent, OutcomeUnknown, PublishError, Unroutable
 from durable_ws.async_pool import AsyncPool
 from tests.durable_ws.fake_broker import WAIT_S, FakeBroker, Frame, Talk
 from tests.durable_ws.observers import Outcomes
+from tests.durable_ws.test_lending import return_it
 
 pytestmark = pytest.mark.usefixtures("each_loop")
 
@@ -321,6 +322,35 @@ def test_one_of_two_who_are_told_publishes_again() -> None:
         assert links._alone.lone is not None
         played.broker.talks[-1].say(1, commands.Basic.Ack(4))
         await asyncio.gather(*tasks)
+
+    play(body)
+
+
+@pytest.mark.parametrize("require_route", [False, True])
+@pytest.mark.parametrize("returned", [False, True])
+def test_one_that_is_alone(returned: bool, require_route: bool) -> None:
+    """It is told as any other, whether a queue is bound for it or not."""
+
+    async def body(played: Played) -> None:
+        publisher = played.make()
+        played.broker.confirms = True
+        await publisher.publish("first")
+        played.broker.confirms = False
+        began = time.monotonic()
+        task = asyncio.create_task(publisher.publish("a", message_id="m", require_route=require_route))
+        await played.written(2)
+        links = pool_of(publisher)._links
+        assert links._alone is not None
+        assert links._alone.lone is not None
+        answer = return_it(2, "m") if returned else [commands.Basic.Ack(2)]
+        played.broker.talks[-1].say(1, *answer)
+        if returned and require_route:
+            with pytest.raises(Unroutable, match=r"NO_ROUTE"):
+                await task
+        else:
+            receipt = await task
+            assert receipt[:3] == ("m", not returned, 1)
+            assert 0 < receipt.latency_s <= time.monotonic() - began
 
     play(body)
 
