@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import pika
 from pika.exceptions import (
-    AMQPConnectionError,
     AMQPError,
     ConnectionBlockedTimeout,
     NackError,
@@ -22,6 +21,7 @@ from pika.exceptions import (
     UnroutableError,
 )
 
+from conformance.world.broker.amqp_connection import open_amqp
 from durable_ws import Nacked, OutcomeUnknown, Unroutable
 
 __all__ = [
@@ -122,7 +122,7 @@ class Plain:
 
     def _write(self, outgoing: Outgoing) -> None:
         if self._channel is None or not self._channel.is_open:
-            self._connection = self._connected()
+            self._connection = open_amqp(self._parameters)
             self._channel = self._connection.channel()
             if self.confirms:
                 self._channel.confirm_delivery()
@@ -135,12 +135,6 @@ class Plain:
             ),
             mandatory=outgoing.mandatory,
         )
-
-    def _connected(self) -> pika.BlockingConnection:
-        try:
-            return pika.BlockingConnection(self._parameters)
-        except ValueError as exc:  # so pika says it of a socket that was reset as it was connected
-            raise AMQPConnectionError(str(exc)) from exc
 
     def _drop_connection(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None

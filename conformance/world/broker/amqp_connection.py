@@ -24,11 +24,5 @@ def open_amqp(parameters: pika.ConnectionParameters) -> pika.BlockingConnection:
         raise AMQPConnectionError(str(exc)) from exc
     if connection.is_open:
         return connection
-    inside = connection._impl
-    try:
-        while not connection.is_closed:
-            inside.ioloop.poll()
-            inside.ioloop.process_timeouts()
-        raise AMQPConnectionError("the broker ended it as it was opened")
-    finally:
-        connection._cleanup()
+    connection._cleanup()
+    raise AMQPConnectionError("the broker ended it as it was opened")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import pika
@@ -26,13 +27,16 @@ def declare_exchanges(amqp_url: str, exchanges: Iterable[Exchange]) -> None:
         connection = open_amqp(pika.URLParameters(amqp_url))
     except AMQP_ERRORS as exc:
         raise HarnessError(f"the exchanges can't be declared: no connection ({exc or type(exc).__name__})") from exc
+    what = "the exchanges"
     try:
         channel = connection.channel()
         for exchange in exchanges:
             if not exchange.name.startswith("amq."):
+                what = f"the exchange {exchange.name!r}"
                 channel.exchange_declare(exchange.name, exchange.type, durable=exchange.durable)
     except AMQP_ERRORS as exc:
-        raise HarnessError(f"the exchange {exchange.name!r} can't be declared: {exc}") from exc
+        raise HarnessError(f"{what} can't be declared: {exc or type(exc).__name__}") from exc
     finally:
         if connection.is_open:
-            connection.close()
+            with contextlib.suppress(*AMQP_ERRORS):
+                connection.close()

@@ -47,7 +47,7 @@ class ProxiedConnection:
         self._over: set[Direction] = set()
         self._ended = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
-        self._read_on: asyncio.StreamReader | None = None  # once it is cut behind bytes that pass
+        self._broker_ends = False  # it was cut behind bytes that pass to the broker, which ends by itself
 
     @property
     def ended(self) -> bool:
@@ -84,7 +84,7 @@ class ProxiedConnection:
         """Connect to the target and pass bytes on until both sides have ended or the connection is cut.
 
         Returns once both sockets are closed: a side that is sent an orderly end first has to take what it was sent, and
-        one that was cut behind bytes of its own has to end.
+        a broker that is cut behind bytes for it has to end.
         """
         cut = asyncio.create_task(self._ended.wait())
         try:
@@ -218,23 +218,26 @@ class ProxiedConnection:
     def _cut_behind(self, direction: Direction, *, reset: bool) -> None:
         """Cut with bytes on their way: the side they went to gets an orderly end, which discards none of them."""
         for way, writer in self._writers.items():
-            if way == direction:
+            if way != direction:
+                _end(writer, reset=reset)
+            elif way == "to_broker":
                 with contextlib.suppress(OSError, RuntimeError):  # it has gone by itself
                     writer.write_eof()
+                self._broker_ends = True
             else:
-                _end(writer, reset=reset)
-        self._read_on = self._readers["to_client" if direction == "to_broker" else "to_broker"]
+                _end(writer, reset=False)
         self._ended.set()
 
     async def _discard(self) -> None:
-        """Read on from a side that was sent bytes and an end, until it ends, too.
+        """Read on from a broker that was sent bytes and an end, until it ends, too.
 
         To close a socket that has something unread, or to which something comes later, is to reset it (RFC 1122,
-        4.2.2.13), and who is reset may lose what it has not read yet.
+        4.2.2.13), and who is reset may lose what it has not read yet. (A client is better off with a reset: it may go
+        on to write for long before it reads.)
         """
-        if self._read_on is not None:
+        if self._broker_ends:
             with contextlib.suppress(OSError):
-                while await self._read_on.read(_CHUNK_BYTES):
+                while await self._readers["to_client"].read(_CHUNK_BYTES):
                     pass
 
 

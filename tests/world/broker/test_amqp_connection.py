@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from pamqp import commands
 
-from conformance.errors import BrokerUnavailable
+from conformance.contract.model import Exchange
+from conformance.errors import BrokerUnavailable, HarnessError
+from conformance.world.broker.exchanges import declare_exchanges
 from conformance.world.broker.handshake import amqp_answers
 from tests.durable_ws.fake_broker import FakeBroker, Frame, Talk
 
@@ -35,3 +37,19 @@ def test_it_ends_as_it_opens() -> None:
             amqp_answers(broker.url)
         broker.wait(lambda: all(talk.ended.is_set() for talk in broker.talks), "it has ended")
         assert our_sockets() <= before
+
+
+def test_it_ends_as_it_is_first_used() -> None:
+    """What was to be done is told, with the broker's words."""
+
+    def end(talk: Talk, _channel: int, one: Frame) -> bool:
+        if not isinstance(one, commands.Channel.Open):
+            return False
+        talk.say(0, commands.Connection.Close(320, "CONNECTION_FORCED - vhost '/' is down", 0, 0))
+        return True
+
+    with (
+        FakeBroker(end) as broker,
+        pytest.raises(HarnessError, match=r"^the exchanges can't be declared: .*vhost '/' is down"),
+    ):
+        declare_exchanges(broker.url, [Exchange(name="x")])
